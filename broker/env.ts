@@ -140,7 +140,7 @@ export interface DiskFile {
   write(chunks: readonly Uint8Array[], position: number): Promise<void>
   /** The same at once, on the event loop. Throws DiskError; what had been written by then is undefined. */
   writeSync(chunks: readonly Uint8Array[], position: number): void
-  /** fdatasync: data and size. A rejection is fatal to the broker: the page cache may have dropped the data (never retry). */
+  /** fdatasync: data and size. A rejection is fatal: the page cache may have dropped the data, so never retry. */
   sync(): Promise<void>
   /** Cuts or extends (with zeros) to `size`. */
   truncate(size: number): Promise<void>
