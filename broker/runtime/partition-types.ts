@@ -1,0 +1,106 @@
+/**
+ * What the API handlers and a partition say to each other. Types only: who asks, what comes back, and who owns the
+ * buffers in it.
+ */
+import { type ErrorCode } from '../../client/protocol/errors.ts'
+import { type LeaderEpoch, type Offset, type ProducerId } from '../../client/protocol/types.ts'
+
+export type Isolation = 'read_uncommitted' | 'read_committed'
+
+export type Acks = -1 | 0 | 1
+
+/** The answer to one partition's part of a produce request. Values without meaning are -1, as on the wire. */
+export interface ProduceOutcome {
+  readonly error: ErrorCode
+  /** A sentence for the client's log; null when there is nothing to say. */
+  readonly errorMessage: string | null
+  readonly baseOffset: number
+  /** -1 with CreateTime. */
+  readonly logAppendTimeMs: number
+  readonly logStartOffset: number
+}
+
+export interface ReadRequest {
+  readonly offset: Offset
+  /** Bytes at most; exceeded only by `atLeastOne`. 0 or less reads nothing but still answers the offsets. */
+  readonly maxBytes: number
+  readonly isolation: Isolation
+  /** -1: the client does not say; else the answer may be FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH (KIP-320). */
+  readonly currentLeaderEpoch: number
+  /** -1: the client does not say; else a divergence is answered in `divergingEpoch` (KIP-595). */
+  readonly lastFetchedEpoch: number
+  /** The first batch is returned even where it is larger than `maxBytes`. */
+  readonly atLeastOne: boolean
+}
+
+export interface DivergingEpoch {
+  readonly epoch: number
+  readonly endOffset: number
+}
+
+export interface AbortedTransaction {
+  readonly producerId: ProducerId
+  readonly firstOffset: number
+}
+
+/** What a read yields. With an error, the offsets are -1 where they are not known, and there are no slices. */
+export interface FetchOutcome {
+  readonly error: ErrorCode
+  readonly highWatermark: number
+  readonly lastStableOffset: number
+  readonly logStartOffset: number
+  readonly divergingEpoch: DivergingEpoch | null
+  /** null for read_uncommitted. */
+  readonly abortedTransactions: readonly AbortedTransaction[] | null
+  /** Whole batches, in order; valid until `release`. */
+  readonly slices: readonly Uint8Array[]
+  readonly byteLength: number
+  /** Gives the slices back. To be called exactly once, after they have been sent. */
+  release(): void
+}
+
+/** `offset` -1 with error NONE: there is no such record (Kafka answers it that way). */
+export interface ListOffsetOutcome {
+  readonly error: ErrorCode
+  readonly timestamp: number
+  readonly offset: number
+  readonly leaderEpoch: LeaderEpoch
+}
+
+export interface EndOffsetOutcome {
+  readonly error: ErrorCode
+  readonly leaderEpoch: number
+  readonly endOffset: number
+}
+
+export interface DeleteRecordsOutcome {
+  readonly error: ErrorCode
+  /** The new log start offset, or -1. */
+  readonly lowWatermark: number
+}
+
+/** One producer that the partition remembers (DescribeProducers, KIP-664). */
+export interface ActiveProducer {
+  readonly producerId: ProducerId
+  readonly producerEpoch: number
+  readonly lastSequence: number
+  readonly lastTimestamp: number
+  readonly coordinatorEpoch: number
+  /** -1 outside a transaction. */
+  readonly currentTransactionStartOffset: number
+}
+
+export interface PartitionDescription {
+  /** Bytes of all segments. */
+  readonly sizeBytes: number
+  readonly segments: number
+  readonly logStartOffset: Offset
+  readonly highWatermark: Offset
+  readonly lastStableOffset: Offset
+  readonly logEndOffset: Offset
+  /** Below it everything is on disk. */
+  readonly durableOffset: Offset
+  readonly leaderEpoch: LeaderEpoch
+  /** False after the partition was deleted or its files failed. */
+  readonly online: boolean
+}
