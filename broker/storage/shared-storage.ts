@@ -1,0 +1,37 @@
+/**
+ * What all partitions of one broker share: the disk, the tail cache, the bound on open files, read buffers, and the
+ * knowledge whether the disk is fast enough at the moment to be written to on the event loop.
+ */
+import { type Clock, type Disk, type Log } from '../env.ts'
+import { TailCache } from './tail-cache.ts'
+
+export interface SharedStorageOptions {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly log: Log
+  /** Default 64 MiB. */
+  readonly tailCacheBytes?: number
+  /** Segment files open at a time; more are opened only while all are in use. Default 512. */
+  readonly maxOpenFiles?: number
+  /** Memory for reads from disk that are on their way to clients, read-ahead included. Default 64 MiB. */
+  readonly readBufferBytes?: number
+}
+
+export class SharedStorage {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly log: Log
+  readonly tailCache: TailCache
+
+  constructor(options: SharedStorageOptions) {
+    this.disk = options.disk
+    this.clock = options.clock
+    this.log = options.log
+    this.tailCache = new TailCache({ maxBytes: options.tailCacheBytes ?? 64 * 1024 * 1024 })
+  }
+
+  /** Closes the idle files that are kept open. Partitions are closed before. */
+  close(): Promise<void> {
+    throw new Error('not implemented')
+  }
+}
