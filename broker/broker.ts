@@ -1,7 +1,7 @@
 /**
  * The composition root: one broker made from an environment and a configuration, with its start and its stop.
  */
-import { type BrokerConfig } from './config.ts'
+import { type BrokerConfig } from './config/broker-config.ts'
 import { type Address, type Env } from './env.ts'
 
 export type BrokerState = 'new' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed'

@@ -1,183 +1,121 @@
 /**
- * The configuration of one broker: what was set and where, laid over the defaults, and what follows from it for a
- * topic. Immutable; a change of the dynamic configs makes a new one. It must not read files or the environment
- * (`config/load.ts` does the merging, `main.ts` the reading), nor act on any value.
+ * Merges the sources of a broker's static configuration: flag over environment over file over default. It is given
+ * their contents and reads nothing itself.
  *
- * The layers, the strongest first, as in Kafka: topic, dynamic for this broker, dynamic for all brokers, static
- * (flag, environment, file), default.
+ * An unknown name in a file is warned about with the name that was probably meant, and does not stop the broker: Kafka
+ * does the same, and files are shared between brokers and clients. A flag is typed by hand, so an unknown one is refused.
  */
+import { BrokerConfig, unknownBrokerConfig } from './config/broker-config.ts'
 import {
   BROKER_CONFIG_ALIASES,
   BROKER_CONFIGS,
   type BrokerConfigName,
-  type BrokerConfigValues,
   isBrokerConfig,
+  UNUSED_BROKER_CONFIGS,
 } from './config/broker-configs.ts'
 import { ConfigError } from './config/definition.ts'
-import { didYouMean } from './config/nearest.ts'
-import {
-  isTopicConfig,
-  TOPIC_CONFIG_SYNONYMS,
-  TOPIC_CONFIGS,
-  type TopicConfigName,
-  type TopicConfigValues,
-  UNSERVED_TOPIC_CONFIGS,
-} from './config/topic-configs.ts'
+import { listenersOf } from './config/listeners.ts'
+import { editDistance } from './config/nearest.ts'
+import { parseProperties } from './config/properties.ts'
 
-/** The numbers are those of DescribeConfigs. */
-export const CONFIG_SOURCE = {
-  'dynamic-topic': 1,
-  'dynamic-broker': 2,
-  'dynamic-default': 3,
-  static: 4,
-  default: 5,
-} as const
-export type ConfigSource = keyof typeof CONFIG_SOURCE
-
-/** One place where a config has a value. */
-export interface ConfigValue {
-  readonly name: string
-  readonly text: string | null
-  readonly source: ConfigSource
+export interface ConfigInput {
+  readonly file?: { readonly path: string; readonly text: string } | undefined
+  readonly environment?: Readonly<Record<string, string | undefined>> | undefined
+  /** Names and values as they would stand in a file. */
+  readonly flags?: Readonly<Record<string, string>> | undefined
 }
 
-export type ConfigTexts = ReadonlyMap<string, string>
-const NONE: ConfigTexts = new Map()
-
-export class BrokerConfig {
-  /** What holds now, typed. */
-  readonly values: BrokerConfigValues
-  readonly #static: ConfigTexts
-  readonly #dynamicBroker: ConfigTexts
-  readonly #dynamicDefault: ConfigTexts
-
-  private constructor(fixed: ConfigTexts, dynamicBroker: ConfigTexts, dynamicDefault: ConfigTexts) {
-    this.#static = fixed
-    this.#dynamicBroker = dynamicBroker
-    this.#dynamicDefault = dynamicDefault
-    const values: Record<string, unknown> = {}
-    const problems: ConfigError[] = []
-    for (const [name, definition] of Object.entries(BROKER_CONFIGS)) {
-      const text = this.#texts(name)[0]?.text ?? definition.defaultText
-      try {
-        values[name] = text === null ? null : definition.parse(name, text)
-      } catch (error) {
-        if (!(error instanceof ConfigError)) throw error
-        problems.push(error)
-      }
-    }
-    if (problems.length > 0)
-      throw new ConfigError(problems[0]!.key, problems.map(problem => problem.message).join('\n'))
-    this.values = values as BrokerConfigValues
-  }
-
-  /**
-   * From names and texts as they would stand in a file. Throws ConfigError where a name is unknown or a value cannot be
-   * (all of them in one message).
-   */
-  static of(settings: Readonly<Record<string, string | number | boolean>> = {}): BrokerConfig {
-    const texts = new Map<string, string>()
-    for (const [given, value] of Object.entries(settings)) {
-      const name = Object.hasOwn(BROKER_CONFIG_ALIASES, given) ? BROKER_CONFIG_ALIASES[given]! : given
-      if (!isBrokerConfig(name)) throw new ConfigError(given, unknownBrokerConfig(given))
-      texts.set(name, String(value))
-    }
-    return new BrokerConfig(texts, NONE, NONE)
-  }
-
-  /** The same static configs under other dynamic ones. Throws ConfigError. */
-  withDynamic(forThisBroker: ConfigTexts, forAllBrokers: ConfigTexts): BrokerConfig {
-    return new BrokerConfig(this.#static, forThisBroker, forAllBrokers)
-  }
-
-  /** Where the config has a value, the strongest first; the default is always the last. */
-  layers(name: BrokerConfigName): ConfigValue[] {
-    return [...this.#texts(name), { name, text: BROKER_CONFIGS[name].defaultText, source: 'default' }]
-  }
-
-  /** What a topic with these configs of its own lives by. The texts must have passed `checkTopicConfig`. */
-  topic(overrides: ConfigTexts): TopicConfigValues {
-    const values: Record<string, unknown> = {}
-    for (const name of Object.keys(TOPIC_CONFIGS) as TopicConfigName[]) {
-      values[name] = TOPIC_CONFIGS[name].parse(name, this.topicLayers(name, overrides)[0]!.text!)
-    }
-    return values as TopicConfigValues
-  }
-
-  /**
-   * Where a topic's config has a value, the strongest first. The texts are in the unit of the topic config where it is
-   * the one that holds, and as they were set further down (so `log.retention.hours` is told in hours).
-   */
-  topicLayers(name: TopicConfigName, overrides: ConfigTexts): ConfigValue[] {
-    const layers: ConfigValue[] = []
-    const own = overrides.get(name)
-    if (own !== undefined) layers.push({ name, text: own, source: 'dynamic-topic' })
-    const synonyms = TOPIC_CONFIG_SYNONYMS[name]
-    for (const [source, texts] of [
-      ['dynamic-broker', this.#dynamicBroker],
-      ['dynamic-default', this.#dynamicDefault],
-      ['static', this.#static],
-    ] as const) {
-      for (const synonym of synonyms) {
-        const text = texts.get(synonym.name)
-        if (text !== undefined) layers.push({ name: synonym.name, text: scaled(text, synonym.scale), source })
-      }
-    }
-    layers.push({ name: synonyms[0]!.name, text: TOPIC_CONFIGS[name].defaultText, source: 'default' })
-    return layers
-  }
-
-  #texts(name: string): ConfigValue[] {
-    const layers: ConfigValue[] = []
-    for (const [source, texts] of [
-      ['dynamic-broker', this.#dynamicBroker],
-      ['dynamic-default', this.#dynamicDefault],
-      ['static', this.#static],
-    ] as const) {
-      const text = texts.get(name)
-      if (text !== undefined) layers.push({ name, text, source })
-    }
-    return layers
-  }
+export interface LoadedConfig {
+  readonly config: BrokerConfig
+  /** One sentence each, for people: names that nothing acts on. */
+  readonly warnings: readonly string[]
 }
 
-/** Hours and minutes become milliseconds; -1 stays -1, since it means "no limit" in every unit. */
-function scaled(text: string, scale: number): string {
-  if (scale === 1) return text
-  const value = Number(text)
-  return value < 0 ? '-1' : String(value * scale)
-}
-
-export function unknownBrokerConfig(name: string): string {
-  return `Unknown broker config name: ${name}${didYouMean(name, [...Object.keys(BROKER_CONFIGS), ...Object.keys(BROKER_CONFIG_ALIASES)])}`
-}
-
-/** Throws ConfigError, with a reason that can be shown, unless the topic config is known and the value can be. */
-export function checkTopicConfig(name: string, text: string): void {
-  if (isTopicConfig(name)) {
-    TOPIC_CONFIGS[name].parse(name, text)
-    return
+/** Throws ConfigError where a value cannot be, with all that is wrong in one message. */
+export function loadConfig(input: ConfigInput): LoadedConfig {
+  const warnings: string[] = []
+  const settings = new Map<BrokerConfigName, string>()
+  if (input.file !== undefined) readFile(input.file, settings, warnings)
+  readEnvironment(input.environment ?? {}, settings, warnings)
+  for (const [given, value] of Object.entries(input.flags ?? {})) {
+    const name = canonical(given)
+    if (name === null) throw new ConfigError(given, unknownBrokerConfig(given))
+    settings.set(name, value)
   }
-  if (Object.hasOwn(UNSERVED_TOPIC_CONFIGS, name)) {
+  const config = BrokerConfig.of(Object.fromEntries(settings))
+  checkTogether(config)
+  return { config, warnings }
+}
+
+/** What no single value shows. Throws ConfigError. */
+export function checkTogether(config: BrokerConfig): void {
+  listenersOf(config.values)
+  const folders = config.values['log.dirs']
+  if (folders.length > 1) {
     throw new ConfigError(
-      name,
-      `Topic config ${name} is refused because it would be ignored: ${UNSERVED_TOPIC_CONFIGS[name]}`,
+      'log.dirs',
+      `log.dirs names ${folders.length} folders (${folders.join(', ')}), and one is served: name one, and join disks below it (RAID, LVM) where one is too small`,
     )
   }
-  throw new ConfigError(
-    name,
-    `Unknown topic config name: ${name}${didYouMean(name, Object.keys(TOPIC_CONFIGS))}`,
-  )
 }
 
-/** Throws ConfigError unless the broker config can be changed while the broker runs, to this value. */
-export function checkDynamicBrokerConfig(name: string, text: string): void {
-  if (!isBrokerConfig(name)) throw new ConfigError(name, unknownBrokerConfig(name))
-  if (BROKER_CONFIGS[name].update === 'read-only') {
-    throw new ConfigError(
-      name,
-      `Cannot update ${name} dynamically: it takes effect at start. Set it in the broker's properties file, or as a flag, and restart.`,
-    )
+function canonical(name: string): BrokerConfigName | null {
+  if (isBrokerConfig(name)) return name
+  return Object.hasOwn(BROKER_CONFIG_ALIASES, name) ? BROKER_CONFIG_ALIASES[name]! : null
+}
+
+function readFile(
+  file: { path: string; text: string },
+  settings: Map<BrokerConfigName, string>,
+  warnings: string[],
+): void {
+  const given = new Map<string, string>()
+  for (const { key, value, line } of parseProperties(file.text)) {
+    const name = canonical(key)
+    if (name === null) {
+      const known = UNUSED_BROKER_CONFIGS.includes(key)
+      const what = known ? `${key} is a config of Kafka that has no use in Sluice` : unknownBrokerConfig(key)
+      warnings.push(`${file.path}:${line}: ${what}; it is ignored.`)
+      continue
+    }
+    // The old and the new name may both be there; they must then agree, because nothing says which was meant.
+    const other = settings.get(name)
+    if (other !== undefined && given.get(name) !== key && other.trim() !== value.trim()) {
+      throw new ConfigError(
+        key,
+        `${file.path}:${line}: ${given.get(name)}=${other} and ${key}=${value} say different things; keep one`,
+      )
+    }
+    given.set(name, key)
+    settings.set(name, value)
   }
-  BROKER_CONFIGS[name].parse(name, text)
+}
+
+const PREFIXES = ['KAFKA_', 'SLUICE_'] as const
+
+/** `KAFKA_LOG_RETENTION_MS` is log.retention.ms. SLUICE_ wins over KAFKA_. */
+function readEnvironment(
+  environment: Readonly<Record<string, string | undefined>>,
+  settings: Map<BrokerConfigName, string>,
+  warnings: string[],
+): void {
+  const names = [...Object.keys(BROKER_CONFIG_ALIASES), ...Object.keys(BROKER_CONFIGS)]
+  const known = new Map(names.map(name => [name.replaceAll('.', '_').toUpperCase(), canonical(name)!]))
+  for (const prefix of PREFIXES) {
+    for (const [variable, value] of Object.entries(environment)) {
+      if (!variable.startsWith(prefix) || value === undefined) continue
+      const suffix = variable.slice(prefix.length)
+      const name = known.get(suffix)
+      if (name !== undefined) {
+        settings.set(name, value)
+        continue
+      }
+      // Many variables begin like this and are not configs (KAFKA_HEAP_OPTS): only a near miss is worth a word.
+      const meant = [...known.keys()].find(candidate => editDistance(suffix, candidate, 2) <= 2)
+      if (meant !== undefined)
+        warnings.push(
+          `Environment variable ${variable} is not known (did you mean ${prefix}${meant}?); it is ignored.`,
+        )
+    }
+  }
 }

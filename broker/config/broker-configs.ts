@@ -1,7 +1,7 @@
 /**
- * Every broker config that this broker honours, with Kafka's names, types and defaults. Two kinds of default are our
- * own: it listens on the loopback interface only, and the data lies in ./data. A config is in this table only when
- * something acts on it; `UNUSED_BROKER_CONFIGS` names those of Kafka that a file may well carry and that have
+ * Every broker config that this broker honours, with Kafka's names, types and defaults. Three defaults are our own: it
+ * listens on the loopback interface only, the data lies in ./data, and 8 partitions are recovered at a time. A config is
+ * in this table only when something acts on it; `UNUSED_BROKER_CONFIGS` names those of Kafka that a file may well carry and that have
  * nothing to act on here, so that they can be told apart from a slip of the pen.
  */
 import { boolean, int, list, long, NEVER, optional, string, table, type ValuesOf } from './definition.ts'
@@ -189,7 +189,7 @@ const HOUSEKEEPING = {
     doc: 'Milliseconds between writings of the high watermarks.',
   }),
   'num.recovery.threads.per.data.dir': int({
-    default: 2,
+    default: 8,
     min: 1,
     doc: 'How many partitions are recovered at the same time at start.',
   }),
@@ -198,8 +198,13 @@ const HOUSEKEEPING = {
     min: 1,
     doc: 'Milliseconds after its last write for which an idempotent producer is remembered.',
   }),
+  'producer.id.expiration.check.interval.ms': int({
+    default: 600_000,
+    min: 1,
+    doc: 'Milliseconds between looks for idempotent producers to forget.',
+  }),
   'log.tail.cache.bytes': long({
-    default: 32 * 1024 * 1024,
+    default: 64 * 1024 * 1024,
     min: 0,
     doc: 'Memory for the newest batches of all partitions together, from which readers at the tail are served. Kafka has no such config.',
   }),

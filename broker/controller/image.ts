@@ -1,0 +1,175 @@
+/**
+ * The cluster's state as this broker knows it: topics, partitions, configs, ids. Changed by `apply` alone, one record at
+ * a time, in the order of the store's revisions; read by everyone. It must never decide anything.
+ *
+ * A topic is made in steps (partitions, then the topic with its name), so parts of one that is not complete yet, or was
+ * left behind by a crash, lie in here unseen: `topic` and `topicById` show only topics that a name leads to.
+ */
+import { type TopicId } from '../../client/protocol/types.ts'
+import { type ControllerRecord, type PartitionRecord } from './records.ts'
+
+export interface TopicImage {
+  readonly topicId: TopicId
+  readonly name: string
+  readonly configs: ReadonlyMap<string, string>
+  /** By index, without holes. */
+  readonly partitions: readonly PartitionRecord[]
+  /** Of the topic's own record: changes with its configs and its number of partitions. */
+  readonly revision: number
+}
+
+export interface BrokerConfigsImage {
+  readonly configs: ReadonlyMap<string, string>
+  /** 0 where nothing was ever set, or all was removed. */
+  readonly revision: number
+}
+
+interface Draft {
+  topic: {
+    name: string
+    partitionCount: number
+    configs: ReadonlyMap<string, string>
+    revision: number
+  } | null
+  readonly partitions: Map<number, PartitionRecord>
+  named: boolean
+  /** Built when asked for; any record of the topic undoes it. */
+  image: TopicImage | null
+}
+
+const NO_CONFIGS: BrokerConfigsImage = { configs: new Map(), revision: 0 }
+
+export class ClusterImage {
+  readonly #drafts = new Map<TopicId, Draft>()
+  readonly #ids = new Map<string, TopicId>()
+  readonly #brokerConfigs = new Map<number | null, BrokerConfigsImage>()
+  #sortedNames: string[] | null = null
+  /** Where the next block of producer ids begins. */
+  nextProducerId: { readonly next: bigint; readonly revision: number } = { next: 0n, revision: 0 }
+
+  topic(name: string): TopicImage | undefined {
+    const topicId = this.#ids.get(name)
+    return topicId === undefined ? undefined : this.topicById(topicId)
+  }
+
+  topicById(topicId: TopicId): TopicImage | undefined {
+    const draft = this.#drafts.get(topicId)
+    if (draft === undefined || !draft.named || draft.topic === null) return undefined
+    draft.image ??= imageOf(topicId, draft)
+    return draft.image
+  }
+
+  /** Names of all topics, in order of their code units. */
+  topicNames(): readonly string[] {
+    this.#sortedNames ??= [...this.#ids.keys()].sort()
+    return this.#sortedNames
+  }
+
+  get topicCount(): number {
+    return this.#ids.size
+  }
+
+  *topics(): Iterable<TopicImage> {
+    for (const name of this.topicNames()) {
+      const topic = this.topic(name)
+      if (topic !== undefined) yield topic
+    }
+  }
+
+  /** `broker` null: what is set for all brokers. */
+  brokerConfigs(broker: number | null): BrokerConfigsImage {
+    return this.#brokerConfigs.get(broker) ?? NO_CONFIGS
+  }
+
+  /** Ids and partitions of which nothing leads to a topic: left behind by a change that was cut short. */
+  orphans(): ControllerRecord[] {
+    const records: ControllerRecord[] = []
+    for (const [topicId, draft] of this.#drafts) {
+      const visible = draft.named && draft.topic !== null
+      for (const partition of draft.partitions.keys()) {
+        if (!visible || partition >= draft.topic!.partitionCount) {
+          records.push({ type: 'partition-removed', topicId, partition })
+        }
+      }
+      if (!visible && draft.topic !== null) records.push({ type: 'topic-removed', topicId })
+    }
+    return records
+  }
+
+  apply(record: ControllerRecord, revision: number): void {
+    switch (record.type) {
+      case 'topic': {
+        const draft = this.#draft(record.topicId)
+        const { name, partitionCount } = record
+        draft.topic = { name, partitionCount, configs: new Map(Object.entries(record.configs)), revision }
+        return
+      }
+      case 'topic-removed': {
+        this.#draft(record.topicId).topic = null
+        this.#sweep(record.topicId)
+        return
+      }
+      case 'topic-name':
+        this.#ids.set(record.name, record.topicId)
+        this.#draft(record.topicId).named = true
+        this.#sortedNames = null
+        return
+      case 'topic-name-removed': {
+        const topicId = this.#ids.get(record.name)
+        if (topicId === undefined) return
+        this.#ids.delete(record.name)
+        this.#draft(topicId).named = false
+        this.#sweep(topicId)
+        this.#sortedNames = null
+        return
+      }
+      case 'partition':
+        this.#draft(record.topicId).partitions.set(record.partition, record)
+        return
+      case 'partition-removed':
+        this.#draft(record.topicId).partitions.delete(record.partition)
+        this.#sweep(record.topicId)
+        return
+      case 'broker-configs':
+        if (Object.keys(record.configs).length === 0) this.#brokerConfigs.delete(record.broker)
+        else
+          this.#brokerConfigs.set(record.broker, {
+            configs: new Map(Object.entries(record.configs)),
+            revision,
+          })
+        return
+      case 'next-producer-id':
+        this.nextProducerId = { next: record.next, revision }
+        return
+      default:
+        record satisfies never
+    }
+  }
+
+  #draft(topicId: TopicId): Draft {
+    let draft = this.#drafts.get(topicId)
+    if (draft === undefined) {
+      draft = { topic: null, partitions: new Map(), named: false, image: null }
+      this.#drafts.set(topicId, draft)
+    }
+    draft.image = null
+    return draft
+  }
+
+  #sweep(topicId: TopicId): void {
+    const draft = this.#drafts.get(topicId)!
+    if (draft.topic === null && !draft.named && draft.partitions.size === 0) this.#drafts.delete(topicId)
+  }
+}
+
+function imageOf(topicId: TopicId, draft: Draft): TopicImage {
+  const { name, configs, partitionCount, revision } = draft.topic!
+  const partitions: PartitionRecord[] = []
+  for (let index = 0; index < partitionCount; index++) {
+    const partition = draft.partitions.get(index)
+    // A hole would shift every partition after it to a wrong index; ending before it hides nothing that can be served.
+    if (partition === undefined) break
+    partitions.push(partition)
+  }
+  return { topicId, name, configs, partitions, revision }
+}
