@@ -215,6 +215,44 @@ export class Reader {
     return count === 0 ? 0 : this.#count(count, 2)
   }
 
+  /** The next tag, which must be above the one before it. */
+  tagAfter(previous: number): number {
+    const tag = this.uvarint()
+    if (tag <= previous) {
+      throw new MalformedError(
+        `Tagged field ${tag} after ${previous} at byte ${this.position}: tags must ascend`,
+      )
+    }
+    return tag
+  }
+
+  /** Reads the size of a tagged field and returns the position where it ends. */
+  taggedFieldEnd(): number {
+    const size = this.uvarint()
+    if (size > this.end - this.position) throw cutShort(size, this)
+    return this.position + size
+  }
+
+  /** The tagged field that was to end at `end` has been read. */
+  endTaggedField(end: number): void {
+    if (this.position !== end) {
+      throw new MalformedError(`A tagged field ends at byte ${this.position}, but its size says ${end}`)
+    }
+  }
+
+  /** The tagged fields of a structure of which none is known; undefined where there are none. */
+  unknownTaggedFields(): { tag: number; data: Uint8Array }[] | undefined {
+    const count = this.taggedFieldCount()
+    if (count === 0) return undefined
+    const fields: { tag: number; data: Uint8Array }[] = []
+    let tag = -1
+    for (let left = count; left > 0; left--) {
+      tag = this.tagAfter(tag)
+      fields.push({ tag, data: this.slice(this.uvarint()) })
+    }
+    return fields
+  }
+
   #count(count: number, elementBytes: number): number {
     if (count < 0) throw negative('array', count, this)
     if (count * elementBytes > this.end - this.position) {

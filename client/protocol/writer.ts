@@ -16,6 +16,11 @@ const MAX_INT32 = 0x7fff_ffff
 const UUID_DIGITS = 32
 const UUID_PATTERN = /^[0-9a-fA-F]{32}$/
 
+interface TaggedField {
+  readonly tag: number
+  readonly data: Uint8Array
+}
+
 export class Writer {
   #block: Buffer
   /** Where the bytes of `#block` that are not yet in `#chunks` begin. */
@@ -263,6 +268,69 @@ export class Writer {
   compactArrayLength(array: readonly unknown[]): void {
     if (!Array.isArray(array)) throw unfit(array, 'an array')
     this.uvarint(array.length + 1)
+  }
+
+  nullableArrayLength(array: readonly unknown[] | null): void {
+    if (array === null) this.int32(-1)
+    else this.arrayLength(array)
+  }
+
+  compactNullableArrayLength(array: readonly unknown[] | null): void {
+    if (array === null) this.uvarint(0)
+    else this.compactArrayLength(array)
+  }
+
+  /** The marker before a structure that may be null. True where the structure must follow. */
+  presence(value: unknown): boolean {
+    this.int8(value === null ? -1 : 1)
+    return value !== null
+  }
+
+  /** A writer for something whose size goes before it. */
+  nested(): Writer {
+    return new Writer()
+  }
+
+  taggedField(tag: number, content: Writer): void {
+    this.uvarint(tag)
+    this.uvarint(content.byteLength)
+    this.append(content)
+  }
+
+  /** Count and content of the tagged fields of a structure that has no known ones. */
+  unknownTaggedFields(fields: readonly TaggedField[] | undefined): void {
+    if (fields === undefined) {
+      this.uvarint(0)
+      return
+    }
+    this.uvarint(fields.length)
+    this.unknownTaggedFieldsBelow(fields, 0, Number.POSITIVE_INFINITY)
+  }
+
+  /**
+   * Writes the fields from index `from` on whose tag is below `tag`, and returns the index of the first that is not.
+   * Tags must ascend, and none may be `tag` itself: that one is known, and has its own place.
+   */
+  unknownTaggedFieldsBelow(fields: readonly TaggedField[] | undefined, from: number, tag: number): number {
+    if (fields === undefined) return from
+    let index = from
+    for (; index < fields.length; index++) {
+      const field = fields[index]!
+      if (field.tag === tag || (index > 0 && field.tag <= fields[index - 1]!.tag)) {
+        throw new UnencodableError(
+          `The unknown tagged field ${field.tag} is known, or comes twice, or out of order`,
+        )
+      }
+      if (field.tag > tag) break
+      this.uvarint(field.tag)
+      this.#sized(field.data)
+    }
+    return index
+  }
+
+  #sized(data: Uint8Array): void {
+    this.uvarint(lengthOf(data))
+    this.raw(data)
   }
 
   /** All that another writer has written, slices by reference included. */
