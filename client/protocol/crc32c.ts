@@ -71,5 +71,12 @@ function loadNative(): Crc32c | null {
 /** The native implementation, or null where it does not load. */
 export const crc32cNative: Crc32c | null = loadNative()
 
+/** Below this many bytes the way into native code costs more than the tables do. */
+const SHORT_BYTES = 128
+
 /** The faster of the two. */
-export const crc32c: Crc32c = crc32cNative ?? crc32cPortable
+export const crc32c: Crc32c =
+  crc32cNative === null
+    ? crc32cPortable
+    : (bytes, previous = 0) =>
+        bytes.length < SHORT_BYTES ? crc32cPortable(bytes, previous) : crc32cNative(bytes, previous)
