@@ -1,0 +1,388 @@
+/**
+ * One replica of a partition as a state machine: who leads, what is committed, who still waits for an answer. Sans I/O:
+ * `step` takes an event and says what is to be done; it holds no clock, touches no file, and never waits.
+ *
+ * The promise it keeps: with acks=all nothing is answered before it is committed, and nothing is committed before it is
+ * on disk on every in-sync replica (where log.flush.before.ack says so, which is the default). Readers see committed
+ * records alone. A retry is answered no earlier than the batch that it repeats.
+ *
+ *   log start <= last stable offset <= high watermark <= durable (or written) <= log end
+ */
+import { assert } from '../../client/protocol/assert.ts'
+import { ErrorCode } from '../../client/protocol/errors.ts'
+import { type BrokerId, type LeaderEpoch, NO_LEADER_EPOCH, type Offset } from '../../client/protocol/types.ts'
+import { type AppendedBatch, type LogState } from '../log/log-state.ts'
+import { type ProducerBatch } from '../log/producer-state.ts'
+import { AckQueue, type WaitingProduce } from './ack-queue.ts'
+import { type ProduceEvent, type ReplicaEffect, type ReplicaEvent } from './events.ts'
+
+export interface ReplicaOptions {
+  readonly brokerId: BrokerId
+  readonly log: LogState
+  /** From the checkpoint; what is beyond the log's end is cut to it. */
+  readonly highWatermark: Offset
+}
+
+export class Replica<Token> {
+  readonly log: LogState
+  readonly #brokerId: BrokerId
+  #isLeader = false
+  #leaderEpoch = NO_LEADER_EPOCH
+  #epochStartOffset = 0 as Offset
+  #highWatermark: Offset
+  #replicas: readonly BrokerId[] = []
+  #isr: readonly BrokerId[] = []
+  /** The ISR and who is proposed for it: the high watermark waits for all of them (KIP-497). */
+  #maximalIsr: readonly BrokerId[] = []
+  /** Log end offset of each follower, as far as its fetches have told. */
+  readonly #followers = new Map<BrokerId, Offset>()
+  readonly #awaitingWrite = new AckQueue<Token>()
+  readonly #awaitingCommit = new AckQueue<Token>()
+  #timerAtMs = Infinity
+  #syncAsked = 0 as Offset
+  /** When the oldest record that is not durable was appended; Infinity when all are. */
+  #unsyncedSinceMs = Infinity
+  #effects: ReplicaEffect<Token>[] = []
+  /** Of the effects the next `step` returns: reused, so that an append allocates no array. */
+  #spare: ReplicaEffect<Token>[] = []
+
+  constructor(options: ReplicaOptions) {
+    this.log = options.log
+    this.#brokerId = options.brokerId
+    const { logStartOffset, logEndOffset } = options.log
+    this.#highWatermark = Math.max(logStartOffset, Math.min(options.highWatermark, logEndOffset)) as Offset
+    this.#syncAsked = logEndOffset
+  }
+
+  get isLeader(): boolean {
+    return this.#isLeader
+  }
+
+  get leaderEpoch(): LeaderEpoch {
+    return this.#leaderEpoch
+  }
+
+  /** Where this leader's epoch begins: until the high watermark is there, it may still be behind a former leader's. */
+  get epochStartOffset(): Offset {
+    return this.#epochStartOffset
+  }
+
+  get highWatermark(): Offset {
+    return this.#highWatermark
+  }
+
+  /** What read_committed readers may see: everything below the first transaction that is not decided and committed. */
+  get lastStableOffset(): Offset {
+    const unstable = this.log.producers.transactions.firstUnstableOffset
+    return unstable !== null && unstable < this.#highWatermark ? unstable : this.#highWatermark
+  }
+
+  /** Requests that wait for an answer. */
+  get waiting(): number {
+    return this.#awaitingWrite.size + this.#awaitingCommit.size
+  }
+
+  /** `nowMs` is the monotonic clock. The array is valid until the next step but one. */
+  step(event: ReplicaEvent<Token>, nowMs: number): readonly ReplicaEffect<Token>[] {
+    const effects = this.#spare
+    this.#spare = this.#effects
+    this.#effects = effects
+    effects.length = 0
+    switch (event.type) {
+      case 'produce':
+        this.#produce(event, nowMs)
+        break
+      case 'written':
+        this.#written(event.endOffset)
+        break
+      case 'write-failed':
+        this.#writeFailed(event.endOffset, event.message)
+        break
+      case 'synced':
+        this.#synced(event.endOffset, nowMs)
+        break
+      case 'tick':
+        this.#tick(nowMs)
+        break
+      case 'become-leader':
+        this.#becomeLeader(event.epoch, event.replicas, event.isr)
+        break
+      case 'resign':
+        this.#resign(event.error)
+        break
+      case 'follower-fetched':
+        this.#followers.set(event.replica, event.fetchOffset)
+        this.#advanceHighWatermark()
+        break
+      case 'isr-changed':
+        this.#isr = event.isr
+        this.#maximalIsr = event.maximalIsr
+        this.#advanceHighWatermark()
+        break
+      case 'move-start':
+        this.#moveStart(event.offset)
+        break
+      case 'configure':
+        this.log.configure(event.config)
+        // Written records may count from now on, or must be synced from now on.
+        this.#syncIfDue(nowMs)
+        this.#advanceHighWatermark()
+        break
+      default:
+        event satisfies never
+    }
+    this.#checkInvariants()
+    return effects
+  }
+
+  // ------------------------------------------------------------------------------------------ produce
+
+  #produce(event: ProduceEvent<Token>, nowMs: number): void {
+    const { token, acks } = event
+    if (!this.#isLeader) {
+      return this.#refuse(token, ErrorCode.NOT_LEADER_OR_FOLLOWER, 'this broker does not lead the partition')
+    }
+    if (acks === -1 && this.#isr.length < this.#minInSync()) {
+      return this.#refuse(
+        token,
+        ErrorCode.NOT_ENOUGH_REPLICAS,
+        `${this.#isr.length} replicas are in sync, min.insync.replicas wants ${this.#minInSync()}`,
+      )
+    }
+    const decision = this.log.append(
+      event.records,
+      this.#leaderEpoch,
+      event.active,
+      event.wallMs,
+      event.transactionVerified,
+    )
+    if (decision.kind === 'refused') return this.#refuse(token, decision.error, decision.message)
+    if (decision.kind === 'duplicate') return this.#awaitDuplicate(event, decision.of, nowMs)
+    const { batch } = decision
+    if (decision.roll) this.#effects.push({ type: 'roll', baseOffset: batch.baseOffset })
+    this.#effects.push({ type: 'append', batch })
+    if (this.#unsyncedSinceMs === Infinity) this.#unsyncedSinceMs = nowMs
+    // What is in a finished segment is not left to the system's leisure: it bounds what a crash makes us scan.
+    if (decision.roll || this.log.config.flushMs !== Number.MAX_SAFE_INTEGER)
+      this.#scheduleFlush(nowMs, decision.roll)
+    this.#await(event, batch.baseOffset, (batch.lastOffset + 1) as Offset, event.wallMs, nowMs)
+  }
+
+  /** The original may itself be on its way to disk still: its retry is answered when, and only if, it gets there. */
+  #awaitDuplicate(event: ProduceEvent<Token>, of: ProducerBatch, nowMs: number): void {
+    const baseOffset = (of.lastOffset - of.offsetDelta) as Offset
+    this.#await(event, baseOffset, (of.lastOffset + 1) as Offset, of.timestamp, nowMs)
+  }
+
+  #await(
+    event: ProduceEvent<Token>,
+    baseOffset: Offset,
+    endOffset: Offset,
+    appendedMs: number,
+    nowMs: number,
+  ): void {
+    const waiting: WaitingProduce<Token> = {
+      token: event.token,
+      endOffset,
+      deadlineMs: nowMs + event.timeoutMs,
+      baseOffset,
+      logAppendTimeMs: this.log.config.messageTimestampType === 'LogAppendTime' ? appendedMs : -1,
+    }
+    const reached = event.acks === -1 ? this.#highWatermark : this.log.writtenOffset
+    if (event.acks === 0 || endOffset <= reached) return this.#succeed(waiting)
+    if (event.acks === -1) this.#awaitingCommit.push(waiting)
+    else this.#awaitingWrite.push(waiting)
+    this.#setTimer(waiting.deadlineMs)
+  }
+
+  // --------------------------------------------------------------------------------------------- disk
+
+  #written(endOffset: Offset): void {
+    this.log.written(endOffset)
+    this.#answerReached(this.#awaitingWrite, this.log.writtenOffset)
+    this.#syncIfDue(-Infinity)
+    this.#advanceHighWatermark()
+  }
+
+  #synced(endOffset: Offset, nowMs: number): void {
+    this.log.synced(endOffset)
+    // Who came while the sync was under way counts from now: a little late is what flush.ms allows.
+    this.#unsyncedSinceMs = this.log.durableOffset < this.log.logEndOffset ? nowMs : Infinity
+    if (this.#unsyncedSinceMs !== Infinity) this.#scheduleFlush(nowMs, false)
+    this.#syncIfDue(nowMs)
+    this.#advanceHighWatermark()
+  }
+
+  #writeFailed(endOffset: Offset, message: string): void {
+    this.log.writeFailed(endOffset)
+    if (this.#syncAsked > endOffset) this.#syncAsked = endOffset
+    if (this.log.durableOffset === endOffset) this.#unsyncedSinceMs = Infinity
+    const lost = (entry: WaitingProduce<Token>): boolean => entry.endOffset > endOffset
+    for (const queue of [this.#awaitingWrite, this.#awaitingCommit]) {
+      for (const entry of queue.takeWhere(lost))
+        this.#refuse(entry.token, ErrorCode.KAFKA_STORAGE_ERROR, message)
+    }
+    // An epoch that began behind the end begins there now.
+    if (this.#epochStartOffset > endOffset) {
+      this.#epochStartOffset = endOffset
+      this.#effects.push({ type: 'save-epochs' })
+    }
+  }
+
+  /** Asks for a sync when something written has to be durable and no sync was asked for that covers it. */
+  #syncIfDue(nowMs: number): void {
+    const { log } = this
+    if (log.writtenOffset <= log.durableOffset || log.writtenOffset <= this.#syncAsked) return
+    const { flushBeforeAck, flushMessages, flushMs } = log.config
+    const due =
+      flushBeforeAck ||
+      log.writtenOffset - log.durableOffset >= flushMessages ||
+      nowMs - this.#unsyncedSinceMs >= flushMs
+    if (due) this.#askForSync()
+  }
+
+  #askForSync(): void {
+    this.#syncAsked = this.log.writtenOffset
+    this.#effects.push({ type: 'sync' })
+  }
+
+  /** With log.flush.before.ack every write is synced anyway; else flush.ms wants a look at the clock. */
+  #scheduleFlush(nowMs: number, rolled: boolean): void {
+    const { flushBeforeAck, flushMs } = this.log.config
+    if (flushBeforeAck) return
+    if (rolled) this.#effects.push({ type: 'sync' })
+    else if (flushMs !== Number.MAX_SAFE_INTEGER) {
+      this.#setTimer((this.#unsyncedSinceMs === Infinity ? nowMs : this.#unsyncedSinceMs) + flushMs)
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------- commit
+
+  /** Replicas that must be in sync for acks=all: a partition cannot want more than it has. */
+  #minInSync(): number {
+    return Math.min(this.log.config.minInsyncReplicas, this.#replicas.length)
+  }
+
+  /** The leader's own part counts when it is on disk, or with log.flush.before.ack=false when it is written. */
+  #ownOffset(): Offset {
+    return this.log.config.flushBeforeAck ? this.log.durableOffset : this.log.writtenOffset
+  }
+
+  /** Below min.insync.replicas nothing is committed, also not what acks=1 has sent (KIP-966). */
+  #advanceHighWatermark(): void {
+    if (!this.#isLeader || this.#isr.length < this.#minInSync()) return
+    let committed = this.#ownOffset()
+    for (const replica of this.#maximalIsr) {
+      if (replica === this.#brokerId) continue
+      const followerEnd = this.#followers.get(replica) ?? (0 as Offset)
+      if (followerEnd < committed) committed = followerEnd
+    }
+    if (committed <= this.#highWatermark) return
+    this.#highWatermark = committed
+    this.log.producers.transactions.highWatermarkMoved(committed)
+    this.#answerReached(this.#awaitingCommit, committed)
+    this.#effects.push({ type: 'wake' })
+  }
+
+  #answerReached(queue: AckQueue<Token>, offset: Offset): void {
+    for (let entry = queue.takeReached(offset); entry !== null; entry = queue.takeReached(offset)) {
+      this.#succeed(entry)
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------ the rest
+
+  #becomeLeader(epoch: LeaderEpoch, replicas: readonly BrokerId[], isr: readonly BrokerId[]): void {
+    assert(epoch >= this.#leaderEpoch, 'leader epochs rise')
+    assert(isr.includes(this.#brokerId), 'a leader is in sync with itself')
+    const isNewEpoch = !this.#isLeader || epoch > this.#leaderEpoch
+    this.#isLeader = true
+    this.#leaderEpoch = epoch
+    this.#replicas = replicas
+    this.#isr = isr
+    this.#maximalIsr = isr
+    if (isNewEpoch) {
+      this.#followers.clear()
+      if (this.log.beginEpoch(epoch)) this.#effects.push({ type: 'save-epochs' })
+      this.#epochStartOffset = this.log.logEndOffset
+    }
+    this.#effects.push({ type: 'wake' })
+    this.#advanceHighWatermark()
+  }
+
+  #resign(error: ErrorCode): void {
+    this.#isLeader = false
+    this.#followers.clear()
+    for (const queue of [this.#awaitingWrite, this.#awaitingCommit]) {
+      for (const entry of queue.takeWhere(() => true)) {
+        this.#refuse(entry.token, error, 'the partition left this broker before the records were committed')
+      }
+    }
+    this.#effects.push({ type: 'wake' })
+  }
+
+  #moveStart(offset: Offset): void {
+    assert(offset <= this.#highWatermark, 'records are deleted below the high watermark only')
+    if (!this.log.moveStartTo(offset)) return
+    this.#effects.push({ type: 'start-moved', offset }, { type: 'save-epochs' }, { type: 'wake' })
+  }
+
+  #tick(nowMs: number): void {
+    this.#timerAtMs = Infinity
+    const late = (entry: WaitingProduce<Token>): boolean => entry.deadlineMs <= nowMs
+    let earliestMs = Infinity
+    for (const queue of [this.#awaitingWrite, this.#awaitingCommit]) {
+      if (queue.earliestDeadlineMs() <= nowMs) {
+        for (const entry of queue.takeWhere(late)) {
+          this.#refuse(
+            entry.token,
+            ErrorCode.REQUEST_TIMED_OUT,
+            'the records were appended but not committed in the time that the request allows',
+          )
+        }
+      }
+      earliestMs = Math.min(earliestMs, queue.earliestDeadlineMs())
+    }
+    this.#syncIfDue(nowMs)
+    if (earliestMs !== Infinity) this.#setTimer(earliestMs)
+    if (this.#unsyncedSinceMs !== Infinity && this.log.writtenOffset > this.#syncAsked) {
+      this.#scheduleFlush(nowMs, false)
+    }
+  }
+
+  /** One timer for all that waits: it is moved only to an earlier time, and set anew when it has gone off. */
+  #setTimer(atMs: number): void {
+    if (atMs >= this.#timerAtMs) return
+    this.#timerAtMs = atMs
+    this.#effects.push({ type: 'set-timer', atMs })
+  }
+
+  #succeed(entry: WaitingProduce<Token>): void {
+    this.#effects.push({
+      type: 'reply',
+      token: entry.token,
+      error: ErrorCode.NONE,
+      message: null,
+      baseOffset: entry.baseOffset,
+      logAppendTimeMs: entry.logAppendTimeMs,
+    })
+  }
+
+  #refuse(token: Token, error: ErrorCode, message: string): void {
+    this.#effects.push({ type: 'reply', token, error, message, baseOffset: -1, logAppendTimeMs: -1 })
+  }
+
+  #checkInvariants(): void {
+    const { log } = this
+    assert(log.logStartOffset <= this.#highWatermark, 'the log starts at or below its high watermark')
+    assert(this.lastStableOffset <= this.#highWatermark, 'stable records are committed')
+    assert(this.#highWatermark <= log.writtenOffset, 'what is committed is written')
+    assert(log.durableOffset <= log.writtenOffset, 'what is durable is written')
+    assert(log.writtenOffset <= log.logEndOffset, 'what is written was appended')
+  }
+}
+
+/** For tests and logs: what an appended batch is, without its bytes. */
+export function describeBatch(batch: AppendedBatch): string {
+  return `${batch.baseOffset}..${batch.lastOffset} epoch ${batch.leaderEpoch}`
+}
