@@ -11,7 +11,7 @@
 import { assert } from '../../client/protocol/assert.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type BrokerId, type LeaderEpoch, NO_LEADER_EPOCH, type Offset } from '../../client/protocol/types.ts'
-import { type AppendedBatch, type LogState } from '../log/log-state.ts'
+import { type LogState } from '../log/log-state.ts'
 import { type ProducerBatch } from '../log/producer-state.ts'
 import { AckQueue, type WaitingProduce } from './ack-queue.ts'
 import { type ProduceEvent, type ReplicaEffect, type ReplicaEvent } from './events.ts'
@@ -42,9 +42,8 @@ export class Replica<Token> {
   #syncAsked = 0 as Offset
   /** When the oldest record that is not durable was appended; Infinity when all are. */
   #unsyncedSinceMs = Infinity
-  #effects: ReplicaEffect<Token>[] = []
-  /** Of the effects the next `step` returns: reused, so that an append allocates no array. */
-  #spare: ReplicaEffect<Token>[] = []
+  /** Reused by every step, so that an append allocates no array. */
+  readonly #effects: ReplicaEffect<Token>[] = []
 
   constructor(options: ReplicaOptions) {
     this.log = options.log
@@ -82,11 +81,9 @@ export class Replica<Token> {
     return this.#awaitingWrite.size + this.#awaitingCommit.size
   }
 
-  /** `nowMs` is the monotonic clock. The array is valid until the next step but one. */
+  /** `nowMs` is the monotonic clock. The array is valid until the next step: carry out all of it before. */
   step(event: ReplicaEvent<Token>, nowMs: number): readonly ReplicaEffect<Token>[] {
-    const effects = this.#spare
-    this.#spare = this.#effects
-    this.#effects = effects
+    const effects = this.#effects
     effects.length = 0
     switch (event.type) {
       case 'produce':
@@ -138,17 +135,7 @@ export class Replica<Token> {
   // ------------------------------------------------------------------------------------------ produce
 
   #produce(event: ProduceEvent<Token>, nowMs: number): void {
-    const { token, acks } = event
-    if (!this.#isLeader) {
-      return this.#refuse(token, ErrorCode.NOT_LEADER_OR_FOLLOWER, 'this broker does not lead the partition')
-    }
-    if (acks === -1 && this.#isr.length < this.#minInSync()) {
-      return this.#refuse(
-        token,
-        ErrorCode.NOT_ENOUGH_REPLICAS,
-        `${this.#isr.length} replicas are in sync, min.insync.replicas wants ${this.#minInSync()}`,
-      )
-    }
+    if (!this.#mayProduce(event)) return
     const decision = this.log.append(
       event.records,
       this.#leaderEpoch,
@@ -156,16 +143,39 @@ export class Replica<Token> {
       event.wallMs,
       event.transactionVerified,
     )
-    if (decision.kind === 'refused') return this.#refuse(token, decision.error, decision.message)
-    if (decision.kind === 'duplicate') return this.#awaitDuplicate(event, decision.of, nowMs)
-    const { batch } = decision
-    if (decision.roll) this.#effects.push({ type: 'roll', baseOffset: batch.baseOffset })
-    this.#effects.push({ type: 'append', batch })
-    if (this.#unsyncedSinceMs === Infinity) this.#unsyncedSinceMs = nowMs
-    // What is in a finished segment is not left to the system's leisure: it bounds what a crash makes us scan.
-    if (decision.roll || this.log.config.flushMs !== Number.MAX_SAFE_INTEGER)
-      this.#scheduleFlush(nowMs, decision.roll)
-    this.#await(event, batch.baseOffset, (batch.lastOffset + 1) as Offset, event.wallMs, nowMs)
+    switch (decision.kind) {
+      case 'refused':
+        this.#refuse(event.token, decision.error, decision.message)
+        break
+      case 'duplicate':
+        this.#awaitDuplicate(event, decision.of, nowMs)
+        break
+      case 'append': {
+        const { batch, roll } = decision
+        if (roll) this.#effects.push({ type: 'roll', baseOffset: batch.baseOffset })
+        this.#effects.push({ type: 'append', batch })
+        if (this.#unsyncedSinceMs === Infinity) this.#unsyncedSinceMs = nowMs
+        this.#scheduleFlush(nowMs, roll)
+        this.#await(event, batch.baseOffset, (batch.lastOffset + 1) as Offset, event.wallMs, nowMs)
+        break
+      }
+      default:
+        decision satisfies never
+    }
+  }
+
+  #mayProduce(event: ProduceEvent<Token>): boolean {
+    if (!this.#isLeader) {
+      this.#refuse(event.token, ErrorCode.NOT_LEADER_OR_FOLLOWER, 'this broker does not lead the partition')
+      return false
+    }
+    if (event.acks !== -1 || this.#isr.length >= this.#minInSync()) return true
+    this.#refuse(
+      event.token,
+      ErrorCode.NOT_ENOUGH_REPLICAS,
+      `${this.#isr.length} replicas are in sync, min.insync.replicas wants ${this.#minInSync()}`,
+    )
+    return false
   }
 
   /** The original may itself be on its way to disk still: its retry is answered when, and only if, it gets there. */
@@ -189,7 +199,10 @@ export class Replica<Token> {
       logAppendTimeMs: this.log.config.messageTimestampType === 'LogAppendTime' ? appendedMs : -1,
     }
     const reached = event.acks === -1 ? this.#highWatermark : this.log.writtenOffset
-    if (event.acks === 0 || endOffset <= reached) return this.#succeed(waiting)
+    if (event.acks === 0 || endOffset <= reached) {
+      this.#succeed(waiting)
+      return
+    }
     if (event.acks === -1) this.#awaitingCommit.push(waiting)
     else this.#awaitingWrite.push(waiting)
     this.#setTimer(waiting.deadlineMs)
@@ -246,7 +259,10 @@ export class Replica<Token> {
     this.#effects.push({ type: 'sync' })
   }
 
-  /** With log.flush.before.ack every write is synced anyway; else flush.ms wants a look at the clock. */
+  /**
+   * With log.flush.before.ack every write is synced anyway; else flush.ms wants a look at the clock. A finished segment is
+   * not left to the system's leisure in either case: that bounds what a crash makes us scan.
+   */
   #scheduleFlush(nowMs: number, rolled: boolean): void {
     const { flushBeforeAck, flushMs } = this.log.config
     if (flushBeforeAck) return
@@ -304,7 +320,8 @@ export class Replica<Token> {
     if (isNewEpoch) {
       this.#followers.clear()
       if (this.log.beginEpoch(epoch)) this.#effects.push({ type: 'save-epochs' })
-      this.#epochStartOffset = this.log.logEndOffset
+      // After a restart the epoch may be the one that was: then it began where it did.
+      this.#epochStartOffset = this.log.epochs.entries.at(-1)?.startOffset ?? this.log.logEndOffset
     }
     this.#effects.push({ type: 'wake' })
     this.#advanceHighWatermark()
@@ -380,9 +397,4 @@ export class Replica<Token> {
     assert(log.durableOffset <= log.writtenOffset, 'what is durable is written')
     assert(log.writtenOffset <= log.logEndOffset, 'what is written was appended')
   }
-}
-
-/** For tests and logs: what an appended batch is, without its bytes. */
-export function describeBatch(batch: AppendedBatch): string {
-  return `${batch.baseOffset}..${batch.lastOffset} epoch ${batch.leaderEpoch}`
 }
