@@ -167,8 +167,6 @@ export function array(element: Field | Fields, options?: Options<never>): Field<
 export interface Codec<Value, Given> {
   /** Reads the message, which must end where the reader ends. Throws MalformedError; byte fields are slices of the reader's buffer. */
   decode(reader: Reader): Value
-  /** The same for a message with something behind it, which is left unread. */
-  decodeLeading(reader: Reader): Value
   /**
    * Throws UnsupportedVersionError where a field holds what the version cannot carry, and UnencodableError where a
    * value does not fit; the writer then holds an undefined part of the message. Records are taken by reference.
@@ -264,14 +262,6 @@ class VersionCodec implements Codec<unknown, unknown> {
       const value = this.#compiled.decode(reader)
       reader.finish()
       return value
-    } catch (error) {
-      throw this.#named(error)
-    }
-  }
-
-  decodeLeading(reader: Reader): unknown {
-    try {
-      return this.#compiled.decode(reader)
     } catch (error) {
       throw this.#named(error)
     }
