@@ -116,9 +116,7 @@ class NodeDisk implements Disk {
     const mine = `${process.pid} ${startTimeOf(process.pid) ?? '-'}\n`
     for (let attempt = 0; ; attempt++) {
       try {
-        const file = await this.open(lockPath, 'create-new')
-        await file.write([Buffer.from(mine)], 0)
-        await file.close()
+        await this.#linkLock(lockPath, mine)
         break
       } catch (error) {
         if (!(error instanceof DiskError && error.code === 'ALREADY_EXISTS')) throw error
@@ -137,6 +135,21 @@ class NodeDisk implements Disk {
     }
     return async () => {
       await this.remove(lockPath).catch(ignoreMissing)
+    }
+  }
+
+  /** A link, because it appears with its content: a lock that is still empty would look like a stale one. */
+  async #linkLock(lockPath: string, content: string): Promise<void> {
+    const temporary = `${lockPath}.${process.pid}.new`
+    const file = await this.open(temporary, 'create')
+    await file.write([Buffer.from(content)], 0)
+    await file.close()
+    try {
+      await call<void>(lockPath, 'cannot make', done =>
+        fs.link(temporary, lockPath, error => done(error, undefined)),
+      )
+    } finally {
+      await this.remove(temporary)
     }
   }
 
