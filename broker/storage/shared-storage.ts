@@ -3,7 +3,10 @@
  * knowledge whether the disk is fast enough at the moment to be written to on the event loop.
  */
 import { type Clock, type Disk, type Log } from '../env.ts'
+import { FileCache } from './file-cache.ts'
+import { ReadWindows } from './read-windows.ts'
 import { TailCache } from './tail-cache.ts'
+import { WritePolicy } from './write-policy.ts'
 
 export interface SharedStorageOptions {
   readonly disk: Disk
@@ -22,16 +25,22 @@ export class SharedStorage {
   readonly clock: Clock
   readonly log: Log
   readonly tailCache: TailCache
+  readonly files: FileCache
+  readonly windows: ReadWindows
+  readonly writePolicy: WritePolicy
 
   constructor(options: SharedStorageOptions) {
     this.disk = options.disk
     this.clock = options.clock
     this.log = options.log
     this.tailCache = new TailCache({ maxBytes: options.tailCacheBytes ?? 64 * 1024 * 1024 })
+    this.files = new FileCache(options.disk, options.maxOpenFiles ?? 512)
+    this.windows = new ReadWindows(options.readBufferBytes ?? 64 * 1024 * 1024)
+    this.writePolicy = new WritePolicy(options.clock)
   }
 
   /** Closes the idle files that are kept open. Partitions are closed before. */
-  close(): Promise<void> {
-    throw new Error('not implemented')
+  async close(): Promise<void> {
+    await this.files.closeAll()
   }
 }
