@@ -6,10 +6,11 @@
  * The image is the truth: whatever a crash cut short between the two is put right by the next start.
  */
 import { assert } from '../../client/protocol/assert.ts'
+import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type TopicId } from '../../client/protocol/types.ts'
 import { type BrokerConfig } from '../config/broker-config.ts'
 import { type TopicImage } from '../controller/image.ts'
-import { type ControllerRecord } from '../controller/records.ts'
+import { type ControllerRecord, refuse } from '../controller/records.ts'
 import { type Surroundings } from '../controller/topics.ts'
 import { type Log } from '../env.ts'
 import { type ClusterMetadata, type Decided } from './cluster-metadata.ts'
@@ -91,8 +92,15 @@ export class Topics {
     decide: () => Decided<T>,
   ): ReturnType<typeof ClusterMetadata.prototype.change<T>> {
     const outcome = await this.#options.metadata.change(decide)
-    if (outcome.refusal === null) await this.settled(topicId)
-    return outcome
+    if (outcome.refusal !== null) return outcome
+    try {
+      await this.settled(topicId)
+      return outcome
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      const message = `The change is stored, but the files of the partitions could not be made: ${why}. It is tried again at the next start.`
+      return { refusal: refuse(ErrorCode.KAFKA_STORAGE_ERROR, message) }
+    }
   }
 
   #changed(records: readonly ControllerRecord[]): void {

@@ -1,0 +1,313 @@
+/**
+ * Fetch: reads partitions from given offsets, waits where there is too little, and answers with the very bytes that
+ * were stored: slices, which are given back when the answer has been sent.
+ *
+ * Limits: the first partition of the request that has anything yields at least one batch, however large; everything
+ * behind it stays inside what is left of the request's limit. Partitions are read in the order of the request, or of
+ * the session, which puts those that yielded something last.
+ */
+import { API } from '../../client/protocol/apis.ts'
+import { ErrorCode } from '../../client/protocol/errors.ts'
+import { type FetchRequest, type FetchResponse } from '../../client/protocol/messages/fetch.ts'
+import { type Input } from '../../client/protocol/schema.ts'
+import { type Offset } from '../../client/protocol/types.ts'
+import { type FetchPlan, type FetchPosition, type FetchSession } from '../runtime/fetch-sessions.ts'
+import { type PartitionHost } from '../runtime/partition-host.ts'
+import { type FetchOutcome, type Isolation } from '../runtime/partition-types.ts'
+import { type DelayedOperation } from '../runtime/purgatory.ts'
+import { type ApiHandler, NO_RESPONSE, type NoResponse, type RequestContext } from '../server/handler.ts'
+import { type BrokerContext, partitionOf } from './context.ts'
+
+type Response = Input<typeof FetchResponse>
+type ResponseTopic = Response['responses'][number]
+type ResponsePartition = ResponseTopic['partitions'][number]
+type Plan = Exclude<FetchPlan, { kind: 'refused' }>
+
+/** From this version on topics are named by id, and by id alone. */
+const BY_TOPIC_ID_SINCE = 13
+/** From this version on an error may name the leader and its endpoint (KIP-951). */
+const LEADER_HINT_SINCE = 16
+
+export function fetchHandler(context: BrokerContext): ApiHandler<FetchRequest, Response> {
+  return {
+    api: API.Fetch,
+    handle(request, requestContext) {
+      const { apiVersion } = requestContext
+      const byTopicId = apiVersion >= BY_TOPIC_ID_SINCE
+      const plan = context.fetchSessions.begin(request, byTopicId)
+      if (plan.kind === 'refused') return { errorCode: plan.error, responses: [] }
+      return new FetchOperation(context, request, requestContext, plan, byTopicId).start()
+    },
+  }
+}
+
+/** One fetch on its way: at once, or after a while in the purgatory. */
+class FetchOperation implements DelayedOperation {
+  readonly #context: BrokerContext
+  readonly #requestContext: RequestContext
+  readonly #plan: Plan
+  readonly #byTopicId: boolean
+  readonly #isolation: Isolation
+  readonly #maxWaitMs: number
+  readonly #minBytes: number
+  readonly #maxBytes: number
+  readonly #isReplica: boolean
+  #resolve: ((response: Response | NoResponse | Promise<Response>) => void) | null = null
+
+  constructor(
+    context: BrokerContext,
+    request: FetchRequest,
+    requestContext: RequestContext,
+    plan: Plan,
+    byTopicId: boolean,
+  ) {
+    this.#context = context
+    this.#requestContext = requestContext
+    this.#plan = plan
+    this.#byTopicId = byTopicId
+    this.#isolation = request.isolationLevel === 1 ? 'read_committed' : 'read_uncommitted'
+    this.#maxWaitMs = request.maxWaitMs
+    this.#maxBytes = Math.min(request.maxBytes, context.config.values['fetch.max.bytes'])
+    this.#minBytes = Math.min(request.minBytes, this.#maxBytes)
+    this.#isReplica = Math.max(request.replicaId, request.replicaState.replicaId) >= 0
+  }
+
+  start(): Response | Promise<Response | NoResponse> {
+    if (this.#maxWaitMs <= 0 || this.#minBytes <= 0 || this.#isReady()) return this.#read()
+    return new Promise(resolve => {
+      this.#resolve = resolve
+      const hosts: PartitionHost[] = []
+      for (const position of this.#plan.positions) {
+        const host = this.#host(position)
+        if (typeof host !== 'number') hosts.push(host)
+      }
+      const waiting = this.#context.purgatory.wait(this, hosts, this.#maxWaitMs)
+      const forget = this.#requestContext.onClose(() => {
+        waiting.cancel()
+        this.#answer(NO_RESPONSE)
+      })
+      this.#forget = forget
+    })
+  }
+
+  #forget: () => void = () => {}
+
+  tryComplete(): boolean {
+    if (!this.#isReady()) return false
+    this.#answer(this.#read())
+    return true
+  }
+
+  expire(): void {
+    this.#answer(this.#read())
+  }
+
+  #answer(response: Response | NoResponse | Promise<Response>): void {
+    const resolve = this.#resolve
+    this.#resolve = null
+    this.#forget()
+    resolve?.(response)
+  }
+
+  #host(position: FetchPosition): PartitionHost | ErrorCode {
+    if (this.#isReplica) return ErrorCode.NOT_LEADER_OR_FOLLOWER
+    const { image } = this.#context.metadata
+    return this.#byTopicId
+      ? partitionOf(
+          this.#context,
+          image.topicById(position.topicId),
+          position.partition,
+          ErrorCode.UNKNOWN_TOPIC_ID,
+        )
+      : partitionOf(this.#context, image.topic(position.topic), position.partition)
+  }
+
+  /** Enough bytes, or an error, or nothing to wait for: an answer that holds an error must not wait. */
+  #isReady(): boolean {
+    const { positions } = this.#plan
+    if (positions.length === 0) return true
+    let bytes = 0
+    for (const position of positions) {
+      const host = this.#host(position)
+      if (typeof host === 'number') return true
+      if (host.checkLeader(position.currentLeaderEpoch) !== ErrorCode.NONE) return true
+      // Only a read can tell whether the logs diverge; the epochs differ rarely.
+      if (position.lastFetchedEpoch >= 0 && position.lastFetchedEpoch !== host.leaderEpoch) return true
+      bytes += host.readableBytes(position.fetchOffset as Offset, this.#isolation)
+      if (bytes >= this.#minBytes) return true
+    }
+    return false
+  }
+
+  /** Without a promise as long as every partition answers from memory. */
+  #read(): Response | Promise<Response> {
+    const { positions } = this.#plan
+    const reading = new Reading(this.#maxBytes)
+    for (let index = 0; index < positions.length; index++) {
+      const outcome = this.#readOne(positions[index]!, reading)
+      if (outcome instanceof Promise) return this.#readRest(index, outcome, reading)
+      reading.take(outcome)
+    }
+    return this.#respond(reading)
+  }
+
+  async #readRest(from: number, first: Promise<FetchOutcome>, reading: Reading): Promise<Response> {
+    const { positions } = this.#plan
+    try {
+      reading.take(await first)
+      for (let index = from + 1; index < positions.length; index++) {
+        reading.take(await this.#readOne(positions[index]!, reading))
+      }
+    } catch (error) {
+      reading.release()
+      throw error
+    }
+    return this.#respond(reading)
+  }
+
+  #readOne(position: FetchPosition, reading: Reading): FetchOutcome | Promise<FetchOutcome> {
+    const host = this.#host(position)
+    if (typeof host === 'number') return failed(host)
+    return host.read({
+      offset: position.fetchOffset as Offset,
+      maxBytes: Math.min(position.maxBytes, reading.remaining),
+      isolation: this.#isolation,
+      currentLeaderEpoch: position.currentLeaderEpoch,
+      lastFetchedEpoch: position.lastFetchedEpoch,
+      atLeastOne: reading.isEmpty,
+    })
+  }
+
+  #respond(reading: Reading): Response {
+    const plan = this.#plan
+    this.#requestContext.onSent(() => reading.release())
+    if (plan.kind === 'incremental') return this.#respondWithNews(reading, plan.session)
+    const { positions } = plan
+    const responses: ResponseTopic[] = []
+    for (const [index, outcome] of reading.outcomes.entries()) {
+      this.#add(responses, positions[index]!, outcome)
+    }
+    let sessionId = 0
+    if (plan.kind === 'full') {
+      for (const [index, outcome] of reading.outcomes.entries()) remember(positions[index]!, outcome)
+      sessionId = this.#context.fetchSessions.create(positions, this.#byTopicId)?.id ?? 0
+    }
+    return this.#finish(sessionId, responses)
+  }
+
+  #respondWithNews(reading: Reading, session: FetchSession): Response {
+    const { positions } = this.#plan
+    const responses: ResponseTopic[] = []
+    for (const [index, outcome] of reading.outcomes.entries()) {
+      const position = positions[index]!
+      if (!hasNews(position, outcome)) continue
+      remember(position, outcome)
+      this.#add(responses, position, outcome)
+      if (outcome.byteLength > 0) session.rotate(position)
+    }
+    return this.#finish(session.id, responses)
+  }
+
+  #finish(sessionId: number, responses: ResponseTopic[]): Response {
+    const { apiVersion, connection } = this.#requestContext
+    const response = { errorCode: ErrorCode.NONE, sessionId, responses }
+    if (apiVersion < LEADER_HINT_SINCE || !responses.some(hintsLeader)) return response
+    const endpoint = this.#context.endpoint(connection)
+    const rack = this.#context.config.values['broker.rack']
+    return { ...response, nodeEndpoints: [{ nodeId: this.#context.brokerId, ...endpoint, rack }] }
+  }
+
+  /** Partitions that follow one another in one topic share its entry. */
+  #add(responses: ResponseTopic[], position: FetchPosition, outcome: FetchOutcome): void {
+    const last = responses.at(-1)
+    const { topic, topicId } = position
+    const same = last !== undefined && (this.#byTopicId ? last.topicId === topicId : last.topic === topic)
+    const partition = this.#describe(position, outcome)
+    if (same) (last.partitions as ResponsePartition[]).push(partition)
+    else responses.push({ topic, topicId, partitions: [partition] })
+  }
+
+  #describe(position: FetchPosition, outcome: FetchOutcome): ResponsePartition {
+    const partition = {
+      partitionIndex: position.partition,
+      errorCode: outcome.error,
+      highWatermark: outcome.highWatermark,
+      lastStableOffset: outcome.lastStableOffset,
+      logStartOffset: outcome.logStartOffset,
+      abortedTransactions: outcome.abortedTransactions,
+      // Never null: librdkafka takes that for a broken answer.
+      records: outcome.slices,
+    }
+    const { apiVersion } = this.#requestContext
+    if (outcome.divergingEpoch !== null) return { ...partition, divergingEpoch: outcome.divergingEpoch }
+    if (apiVersion < LEADER_HINT_SINCE || !namesLeader(outcome.error)) return partition
+    const { image } = this.#context.metadata
+    const topic = this.#byTopicId ? image.topicById(position.topicId) : image.topic(position.topic)
+    const registration = topic?.partitions[position.partition]
+    if (registration === undefined) return partition
+    const { leader, leaderEpoch } = registration
+    return { ...partition, currentLeader: { leaderId: leader, leaderEpoch } }
+  }
+}
+
+/** What one fetch has read so far, and how much more it may. */
+class Reading {
+  readonly outcomes: FetchOutcome[] = []
+  remaining: number
+  isEmpty = true
+
+  constructor(maxBytes: number) {
+    this.remaining = maxBytes
+  }
+
+  take(outcome: FetchOutcome): void {
+    this.outcomes.push(outcome)
+    if (outcome.byteLength === 0) return
+    this.isEmpty = false
+    this.remaining = Math.max(0, this.remaining - outcome.byteLength)
+  }
+
+  release(): void {
+    for (const outcome of this.outcomes) outcome.release()
+  }
+}
+
+/** Records, an error, or a bound that has moved since the last answer of the session. */
+function hasNews(position: FetchPosition, outcome: FetchOutcome): boolean {
+  return (
+    outcome.byteLength > 0 ||
+    outcome.error !== ErrorCode.NONE ||
+    outcome.divergingEpoch !== null ||
+    outcome.highWatermark !== position.sentHighWatermark ||
+    outcome.logStartOffset !== position.sentLogStartOffset
+  )
+}
+
+/** After an error the high watermark counts as not sent, so that the partition comes again when the error has gone. */
+function remember(position: FetchPosition, outcome: FetchOutcome): void {
+  const broken = outcome.error !== ErrorCode.NONE || outcome.divergingEpoch !== null
+  position.sentHighWatermark = broken ? -1 : outcome.highWatermark
+  position.sentLogStartOffset = outcome.logStartOffset
+}
+
+function namesLeader(error: number): boolean {
+  return error === ErrorCode.NOT_LEADER_OR_FOLLOWER || error === ErrorCode.FENCED_LEADER_EPOCH
+}
+
+function hintsLeader({ partitions }: ResponseTopic): boolean {
+  return partitions.some(partition => partition.currentLeader !== undefined)
+}
+
+function failed(error: ErrorCode): FetchOutcome {
+  return {
+    error,
+    highWatermark: -1,
+    lastStableOffset: -1,
+    logStartOffset: -1,
+    divergingEpoch: null,
+    abortedTransactions: null,
+    slices: [],
+    byteLength: 0,
+    release() {},
+  }
+}

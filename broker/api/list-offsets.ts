@@ -1,0 +1,100 @@
+/**
+ * ListOffsets: offsets by timestamp, and the special ones by negative timestamps, each from the version on that knows it.
+ * There is no remote tier: what is local is all there is.
+ */
+import { API } from '../../client/protocol/apis.ts'
+import { ErrorCode } from '../../client/protocol/errors.ts'
+import {
+  type ListOffsetsRequest,
+  type ListOffsetsResponse,
+} from '../../client/protocol/messages/list-offsets.ts'
+import { type Input } from '../../client/protocol/schema.ts'
+import { type Isolation } from '../runtime/partition-types.ts'
+import { type ApiHandler } from '../server/handler.ts'
+import { type BrokerContext, partitionOf } from './context.ts'
+
+type Response = Input<typeof ListOffsetsResponse>
+type ResponsePartition = Response['topics'][number]['partitions'][number]
+type AskedPartition = ListOffsetsRequest['topics'][number]['partitions'][number]
+
+const EARLIEST = -2
+const EARLIEST_LOCAL = -4
+const LATEST_TIERED = -5
+const EARLIEST_PENDING_UPLOAD = -6
+
+/** Since which version of the API each special timestamp is known. */
+const SPECIAL_SINCE: ReadonlyMap<number, number> = new Map([
+  [-1, 1],
+  [EARLIEST, 1],
+  [-3, 7],
+  [EARLIEST_LOCAL, 8],
+  [LATEST_TIERED, 9],
+  [EARLIEST_PENDING_UPLOAD, 11],
+])
+
+export function listOffsetsHandler(context: BrokerContext): ApiHandler<ListOffsetsRequest, Response> {
+  return {
+    api: API.ListOffsets,
+    async handle(request, { apiVersion }) {
+      const isolation = request.isolationLevel === 1 ? 'read_committed' : 'read_uncommitted'
+      const duplicates = duplicatesOf(request)
+      const topics = request.topics.map(async ({ name, partitions }) => ({
+        name,
+        partitions: await Promise.all(
+          partitions.map(asked =>
+            duplicates.has(`${name}:${asked.partitionIndex}`)
+              ? failed(asked, ErrorCode.INVALID_REQUEST)
+              : listOne(context, name, asked, isolation, apiVersion),
+          ),
+        ),
+      }))
+      return { topics: await Promise.all(topics) }
+    },
+  }
+}
+
+async function listOne(
+  context: BrokerContext,
+  name: string,
+  asked: AskedPartition,
+  isolation: Isolation,
+  apiVersion: number,
+): Promise<ResponsePartition> {
+  const { partitionIndex, timestamp, currentLeaderEpoch } = asked
+  const host = partitionOf(context, context.metadata.image.topic(name), partitionIndex)
+  if (typeof host === 'number') return failed(asked, host)
+  if (timestamp < 0 && apiVersion < (SPECIAL_SINCE.get(timestamp) ?? Number.POSITIVE_INFINITY)) {
+    return failed(asked, ErrorCode.UNSUPPORTED_VERSION)
+  }
+  if (timestamp === LATEST_TIERED || timestamp === EARLIEST_PENDING_UPLOAD) {
+    const error = host.checkLeader(currentLeaderEpoch)
+    return failed(asked, error)
+  }
+  const wanted = timestamp === EARLIEST_LOCAL ? EARLIEST : timestamp
+  const outcome = await host.listOffset(wanted, isolation, currentLeaderEpoch)
+  return {
+    partitionIndex,
+    errorCode: outcome.error,
+    timestamp: outcome.timestamp,
+    offset: outcome.offset,
+    leaderEpoch: outcome.leaderEpoch,
+  }
+}
+
+/** Also the way to say, without an error, that there is no such offset. */
+function failed({ partitionIndex }: AskedPartition, errorCode: ErrorCode): ResponsePartition {
+  return { partitionIndex, errorCode, timestamp: -1, offset: -1, leaderEpoch: -1 }
+}
+
+function duplicatesOf(request: ListOffsetsRequest): Set<string> {
+  const seen = new Set<string>()
+  const twice = new Set<string>()
+  for (const { name, partitions } of request.topics) {
+    for (const { partitionIndex } of partitions) {
+      const key = `${name}:${partitionIndex}`
+      if (seen.has(key)) twice.add(key)
+      seen.add(key)
+    }
+  }
+  return twice
+}

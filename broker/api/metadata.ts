@@ -1,0 +1,170 @@
+/**
+ * Metadata: the brokers, the topics and who leads their partitions; also where topics come to be because someone asked
+ * for them (auto.create.topics.enable). Kafka answers UNKNOWN_TOPIC_OR_PARTITION while it makes one; here that takes a few
+ * milliseconds, so the answer waits for it and the client need not ask twice.
+ */
+import { API } from '../../client/protocol/apis.ts'
+import { ErrorCode } from '../../client/protocol/errors.ts'
+import { type MetadataRequest, type MetadataResponse } from '../../client/protocol/messages/metadata.ts'
+import { type Input } from '../../client/protocol/schema.ts'
+import { type TopicId, ZERO_TOPIC_ID } from '../../client/protocol/types.ts'
+import { type TopicImage } from '../controller/image.ts'
+import { type PartitionRecord } from '../controller/records.ts'
+import { topicNameProblem } from '../controller/topic-names.ts'
+import { type ApiHandler, type RequestContext } from '../server/handler.ts'
+import {
+  ALL_CLUSTER_OPERATIONS,
+  ALL_TOPIC_OPERATIONS,
+  type BrokerContext,
+  isInternal,
+  OPERATIONS_NOT_ASKED,
+} from './context.ts'
+import { createTopics } from './create-topics.ts'
+
+type Response = Input<typeof MetadataResponse>
+type ResponseTopic = Response['topics'][number]
+
+export function metadataHandler(context: BrokerContext): ApiHandler<MetadataRequest, Response> {
+  return {
+    api: API.Metadata,
+    handle(request, requestContext) {
+      const missing = topicsToCreate(context, request, requestContext)
+      if (missing.length === 0) return answer(context, request, requestContext, new Map())
+      return autoCreate(context, missing).then(errors => answer(context, request, requestContext, errors))
+    },
+  }
+}
+
+function wantsAll(request: MetadataRequest, version: number): boolean {
+  return request.topics === null || (version === 0 && request.topics.length === 0)
+}
+
+function topicsToCreate(
+  context: BrokerContext,
+  request: MetadataRequest,
+  { apiVersion }: RequestContext,
+): string[] {
+  if (!request.allowAutoTopicCreation || wantsAll(request, apiVersion) || request.topics === null) return []
+  const names = new Set<string>()
+  for (const { name } of request.topics) {
+    if (name !== null && context.metadata.image.topic(name) === undefined) names.add(name)
+  }
+  if (names.size === 0 || !context.config.values['auto.create.topics.enable']) return []
+  return [...names].filter(name => topicNameProblem(name) === null)
+}
+
+/** The error of each topic that could not be made. */
+async function autoCreate(context: BrokerContext, names: readonly string[]): Promise<Map<string, ErrorCode>> {
+  const commands = names.map(name => ({
+    name,
+    partitions: -1,
+    replicationFactor: -1,
+    assignments: [],
+    configs: [],
+  }))
+  const outcomes = await createTopics(context, commands, false)
+  const errors = new Map<string, ErrorCode>()
+  for (const [index, { error, message }] of outcomes.entries()) {
+    // Another request was faster: the topic is there, which is all that was wanted.
+    if (error === ErrorCode.NONE || error === ErrorCode.TOPIC_ALREADY_EXISTS) continue
+    const name = names[index]!
+    context.env.log.warn('A topic that a client asked for could not be made', {
+      topic: name,
+      reason: message,
+    })
+    errors.set(
+      name,
+      error === ErrorCode.INVALID_TOPIC_EXCEPTION ? error : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+    )
+  }
+  return errors
+}
+
+function answer(
+  context: BrokerContext,
+  request: MetadataRequest,
+  { apiVersion, connection }: RequestContext,
+  errors: ReadonlyMap<string, ErrorCode>,
+): Response {
+  const { host, port } = context.endpoint(connection)
+  const operations = request.includeTopicAuthorizedOperations ? ALL_TOPIC_OPERATIONS : OPERATIONS_NOT_ASKED
+  const topics: ResponseTopic[] = []
+  if (wantsAll(request, apiVersion)) {
+    for (const topic of context.metadata.image.topics()) topics.push(known(topic, operations))
+  } else {
+    for (const asked of request.topics ?? []) {
+      topics.push(describe(context, asked, errors, operations))
+    }
+  }
+  return {
+    brokers: [{ nodeId: context.brokerId, host, port, rack: context.config.values['broker.rack'] }],
+    clusterId: context.clusterId,
+    controllerId: context.brokerId,
+    topics,
+    clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
+      ? ALL_CLUSTER_OPERATIONS
+      : OPERATIONS_NOT_ASKED,
+    errorCode: ErrorCode.NONE,
+  }
+}
+
+function describe(
+  context: BrokerContext,
+  asked: { readonly topicId: TopicId; readonly name: string | null },
+  errors: ReadonlyMap<string, ErrorCode>,
+  operations: number,
+): ResponseTopic {
+  const { image } = context.metadata
+  if (asked.name === null) {
+    const topic = image.topicById(asked.topicId)
+    return topic === undefined
+      ? unknown(ErrorCode.UNKNOWN_TOPIC_ID, null, asked.topicId)
+      : known(topic, operations)
+  }
+  const topic = image.topic(asked.name)
+  if (topic !== undefined) return known(topic, operations)
+  const invalid = topicNameProblem(asked.name)?.error === ErrorCode.INVALID_TOPIC_EXCEPTION
+  const error = invalid
+    ? ErrorCode.INVALID_TOPIC_EXCEPTION
+    : (errors.get(asked.name) ?? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+  return unknown(error, asked.name, ZERO_TOPIC_ID)
+}
+
+function unknown(errorCode: ErrorCode, name: string | null, topicId: TopicId): ResponseTopic {
+  return { errorCode, name, topicId, partitions: [] }
+}
+
+function known(topic: TopicImage, topicAuthorizedOperations: number): ResponseTopic {
+  return {
+    errorCode: ErrorCode.NONE,
+    name: topic.name,
+    topicId: topic.topicId,
+    isInternal: isInternal(topic.name),
+    partitions: partitionsOf(topic),
+    topicAuthorizedOperations,
+  }
+}
+
+/** The image of a topic is never changed, only replaced: what is made from one is made once. */
+const partitionsByImage = new WeakMap<TopicImage, ResponseTopic['partitions']>()
+
+function partitionsOf(topic: TopicImage): ResponseTopic['partitions'] {
+  let partitions = partitionsByImage.get(topic)
+  if (partitions === undefined) {
+    partitions = topic.partitions.map(describePartition)
+    partitionsByImage.set(topic, partitions)
+  }
+  return partitions
+}
+
+function describePartition(partition: PartitionRecord): ResponseTopic['partitions'][number] {
+  return {
+    errorCode: partition.leader === -1 ? ErrorCode.LEADER_NOT_AVAILABLE : ErrorCode.NONE,
+    partitionIndex: partition.partition,
+    leaderId: partition.leader,
+    leaderEpoch: partition.leaderEpoch,
+    replicaNodes: partition.replicas,
+    isrNodes: partition.isr,
+    offlineReplicas: [],
+  }
+}

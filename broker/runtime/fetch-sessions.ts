@@ -1,0 +1,237 @@
+/**
+ * Incremental fetch sessions (KIP-227): the broker remembers which partitions a client reads, so that a fetch names only
+ * what has changed and an answer holds only what has news.
+ *
+ * A session has an id and an epoch that counts its requests. A request with epoch 0 makes one (if there is room), one
+ * with epoch -1 ends it, and one whose epoch is not the next is refused: the client then starts anew. Which partitions are
+ * read, and in which order, is kept here; reading them is not.
+ */
+import { ErrorCode } from '../../client/protocol/errors.ts'
+import { type TopicId } from '../../client/protocol/types.ts'
+import { type Clock, type Random } from '../env.ts'
+
+/** One partition as a client reads it. Topic names and ids are as the request gave them: one of the two is empty. */
+export class FetchPosition {
+  readonly topic: string
+  readonly topicId: TopicId
+  readonly partition: number
+  fetchOffset: number
+  maxBytes: number
+  currentLeaderEpoch: number
+  lastFetchedEpoch: number
+  /** What the last answer of the session said; -1 when the next one must say it again. */
+  sentHighWatermark = -1
+  sentLogStartOffset = -1
+
+  constructor(topic: string, topicId: TopicId, from: AskedPartition) {
+    this.topic = topic
+    this.topicId = topicId
+    this.partition = from.partition
+    this.fetchOffset = from.fetchOffset
+    this.maxBytes = from.partitionMaxBytes
+    this.currentLeaderEpoch = from.currentLeaderEpoch
+    this.lastFetchedEpoch = from.lastFetchedEpoch
+  }
+
+  moveTo(from: AskedPartition): void {
+    this.fetchOffset = from.fetchOffset
+    this.maxBytes = from.partitionMaxBytes
+    this.currentLeaderEpoch = from.currentLeaderEpoch
+    this.lastFetchedEpoch = from.lastFetchedEpoch
+  }
+}
+
+export interface AskedPartition {
+  readonly partition: number
+  readonly fetchOffset: number
+  readonly partitionMaxBytes: number
+  readonly currentLeaderEpoch: number
+  readonly lastFetchedEpoch: number
+}
+
+/** The part of a fetch request that sessions are about. */
+export interface SessionRequest {
+  readonly sessionId: number
+  readonly sessionEpoch: number
+  readonly topics: readonly {
+    readonly topic: string
+    readonly topicId: TopicId
+    readonly partitions: readonly AskedPartition[]
+  }[]
+  readonly forgottenTopicsData: readonly {
+    readonly topic: string
+    readonly topicId: TopicId
+    readonly partitions: readonly number[]
+  }[]
+}
+
+/** How a request is to be read and answered. */
+export type FetchPlan =
+  | { readonly kind: 'refused'; readonly error: ErrorCode }
+  /** Answer everything, remember nothing. */
+  | { readonly kind: 'sessionless'; readonly positions: readonly FetchPosition[] }
+  /** Answer everything, and make a session of it. */
+  | { readonly kind: 'full'; readonly positions: readonly FetchPosition[] }
+  /** Answer what has news. */
+  | {
+      readonly kind: 'incremental'
+      readonly positions: readonly FetchPosition[]
+      readonly session: FetchSession
+    }
+
+const NO_SESSION = 0
+const INITIAL_EPOCH = 0
+const FINAL_EPOCH = -1
+const MAX_EPOCH = 2 ** 31 - 1
+
+/** For so long a session is left alone even when there is no room for another (as in Kafka). */
+const PROTECTED_MS = 120_000
+
+export class FetchSession {
+  readonly id: number
+  /** Topics are named by id (Fetch 13 and later); one session cannot mix the two. */
+  readonly byTopicId: boolean
+  readonly createdMs: number
+  lastUsedMs: number
+  /** That the next request must carry. */
+  epoch = 1
+  /** In the order in which they are read. */
+  readonly #positions = new Map<string, FetchPosition>()
+  #list: FetchPosition[] | null = null
+
+  constructor(id: number, byTopicId: boolean, nowMs: number, positions: readonly FetchPosition[]) {
+    this.id = id
+    this.byTopicId = byTopicId
+    this.createdMs = nowMs
+    this.lastUsedMs = nowMs
+    for (const position of positions) this.#positions.set(this.#key(position), position)
+  }
+
+  get size(): number {
+    return this.#positions.size
+  }
+
+  positions(): readonly FetchPosition[] {
+    this.#list ??= [...this.#positions.values()]
+    return this.#list
+  }
+
+  /** The partition goes to the end, so that the next answer begins with others: one busy partition must not starve them. */
+  rotate(position: FetchPosition): void {
+    if (this.#positions.size < 2) return
+    const key = this.#key(position)
+    if (this.#positions.get(key) !== position) return
+    this.#positions.delete(key)
+    this.#positions.set(key, position)
+    this.#list = null
+  }
+
+  update(request: SessionRequest): void {
+    for (const { topic, topicId, partitions } of request.topics) {
+      for (const asked of partitions) {
+        const key = this.#key({ topic, topicId, partition: asked.partition })
+        const known = this.#positions.get(key)
+        if (known !== undefined) {
+          known.moveTo(asked)
+          continue
+        }
+        this.#positions.set(key, new FetchPosition(topic, topicId, asked))
+        this.#list = null
+      }
+    }
+    for (const { topic, topicId, partitions } of request.forgottenTopicsData) {
+      for (const partition of partitions) {
+        if (this.#positions.delete(this.#key({ topic, topicId, partition }))) this.#list = null
+      }
+    }
+  }
+
+  #key(position: { readonly topic: string; readonly topicId: TopicId; readonly partition: number }): string {
+    return `${this.byTopicId ? position.topicId : position.topic}:${position.partition}`
+  }
+}
+
+export class FetchSessions {
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #slots: () => number
+  /** The least recently used first. */
+  readonly #sessions = new Map<number, FetchSession>()
+
+  /** `slots`: how many sessions are remembered at most; asked anew each time. */
+  constructor(options: { clock: Clock; random: Random; slots: () => number }) {
+    this.#clock = options.clock
+    this.#random = options.random
+    this.#slots = options.slots
+  }
+
+  get size(): number {
+    return this.#sessions.size
+  }
+
+  begin(request: SessionRequest, byTopicId: boolean): FetchPlan {
+    const { sessionId, sessionEpoch } = request
+    if (sessionEpoch === INITIAL_EPOCH || sessionEpoch === FINAL_EPOCH) {
+      if (sessionId !== NO_SESSION) this.#sessions.delete(sessionId)
+      const positions = positionsOf(request)
+      return { kind: sessionEpoch === INITIAL_EPOCH ? 'full' : 'sessionless', positions }
+    }
+    const session = this.#sessions.get(sessionId)
+    if (session === undefined) return { kind: 'refused', error: ErrorCode.FETCH_SESSION_ID_NOT_FOUND }
+    if (session.epoch !== sessionEpoch)
+      return { kind: 'refused', error: ErrorCode.INVALID_FETCH_SESSION_EPOCH }
+    if (session.byTopicId !== byTopicId)
+      return { kind: 'refused', error: ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR }
+    session.update(request)
+    if (session.size === 0) {
+      this.#sessions.delete(sessionId)
+      return { kind: 'sessionless', positions: [] }
+    }
+    session.epoch = session.epoch === MAX_EPOCH ? 1 : session.epoch + 1
+    session.lastUsedMs = this.#clock.monotonicMs()
+    this.#sessions.delete(sessionId)
+    this.#sessions.set(sessionId, session)
+    return { kind: 'incremental', session, positions: session.positions() }
+  }
+
+  /** Remembers the partitions of a full fetch; null when there is no room. */
+  create(positions: readonly FetchPosition[], byTopicId: boolean): FetchSession | null {
+    const nowMs = this.#clock.monotonicMs()
+    if (!this.#makeRoom(nowMs, positions.length)) return null
+    let id: number
+    do id = 1 + this.#random.int(MAX_EPOCH)
+    while (this.#sessions.has(id))
+    const session = new FetchSession(id, byTopicId, nowMs, positions)
+    this.#sessions.set(id, session)
+    return session
+  }
+
+  #makeRoom(nowMs: number, size: number): boolean {
+    const slots = this.#slots()
+    while (this.#sessions.size >= slots) {
+      const victim = this.#victim(nowMs, size)
+      if (victim === null) return false
+      this.#sessions.delete(victim.id)
+    }
+    return true
+  }
+
+  /** One that is not used any more, else an old one that is smaller: a large session saves more than a small one. */
+  #victim(nowMs: number, size: number): FetchSession | null {
+    let smallest: FetchSession | null = null
+    for (const session of this.#sessions.values()) {
+      if (session.lastUsedMs + PROTECTED_MS < nowMs) return session
+      if (session.createdMs + PROTECTED_MS >= nowMs || session.size >= size) continue
+      if (smallest === null || session.size < smallest.size) smallest = session
+    }
+    return smallest
+  }
+}
+
+function positionsOf(request: SessionRequest): FetchPosition[] {
+  const positions: FetchPosition[] = []
+  for (const { topic, topicId, partitions } of request.topics) {
+    for (const asked of partitions) positions.push(new FetchPosition(topic, topicId, asked))
+  }
+  return positions
+}
