@@ -22,27 +22,35 @@ const MAX_BLOCK_BYTES = 128 * 1024
 
 // --------------------------------------------------------------------------------------- frame walk
 
+interface ZstdFrame {
+  readonly start: number
+  readonly end: number
+  /** The most that it can decode to, as its block headers tell. */
+  readonly bound: number
+}
+
 /**
- * The most that the frames in `bytes` can decode to, found by walking their block headers: so room is made for what
- * the blocks can hold, not for what a header declares. Throws MalformedError where the structure does not hold.
+ * The frames in `bytes`, at least one, without the skippable ones. They are found by walking their block headers: so
+ * room is made for what the blocks can hold, not for what a header declares. Throws MalformedError where the structure
+ * does not hold.
  */
-export function zstdOutputBound(bytes: Uint8Array): number {
+function zstdFrames(bytes: Uint8Array): ZstdFrame[] {
   const input = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-  let bound = 0
+  const frames: ZstdFrame[] = []
   let at = 0
   do {
     const magic = uint32(input, at)
     if ((magic & 0xffff_fff0) === SKIPPABLE_MAGIC) {
       at = advance(input, at + 8, uint32(input, at + 4))
     } else if (magic === FRAME_MAGIC) {
-      const frame = walkFrame(input, at + 4)
-      bound += frame.bound
-      at = frame.end
+      const { bound, end } = walkFrame(input, at + 4)
+      frames.push({ start: at, end, bound })
+      at = end
     } else {
       throw new MalformedError('the compressed records are no zstd frame (wrong magic number)')
     }
   } while (at < input.length)
-  return bound
+  return frames
 }
 
 function walkFrame(input: Buffer, start: number): { bound: number; end: number } {
@@ -101,14 +109,23 @@ function nodeZstd(): ZstdCodec | null {
     compress: (bytes, level) =>
       native.zstdCompressSync(bytes, { params: { [native.constants.ZSTD_c_compressionLevel]: level } }),
     decompress(bytes, maxOutputBytes) {
-      const bound = zstdOutputBound(bytes)
-      const chunkSize = Math.min(Math.max(bound, 1024), 1024 * 1024)
-      try {
-        // Zero is no legal limit: an empty output is asked for as one of at most a byte, which is as harmless.
-        return native.zstdDecompressSync(bytes, { maxOutputLength: Math.max(maxOutputBytes, 1), chunkSize })
-      } catch (error) {
-        throw decompressError(error, maxOutputBytes)
+      // Node stops, without an error, at the end of the first frame: each is decoded on its own.
+      const parts: Buffer[] = []
+      let left = maxOutputBytes
+      for (const { start, end, bound } of zstdFrames(bytes)) {
+        if (bound === 0) continue
+        if (left === 0) throw new DecompressionLimitError(maxOutputBytes)
+        try {
+          const chunkSize = Math.min(Math.max(bound, 1024), 1024 * 1024)
+          const options = { maxOutputLength: left, chunkSize }
+          const part = native.zstdDecompressSync(bytes.subarray(start, end), options)
+          left -= part.length
+          parts.push(part)
+        } catch (error) {
+          throw decompressError(error, maxOutputBytes)
+        }
       }
+      return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
     },
   }
 }
@@ -220,7 +237,9 @@ function wasmZstd(): ZstdCodec | null {
       return result
     },
     decompress(bytes, maxOutputBytes) {
-      const capacity = Math.min(zstdOutputBound(bytes), maxOutputBytes)
+      let bound = 0
+      for (const frame of zstdFrames(bytes)) bound += frame.bound
+      const capacity = Math.min(bound, maxOutputBytes)
       let result: Buffer | number
       try {
         result = withMemory(folder, bytes, capacity, (module, from, to) =>
