@@ -1,0 +1,37 @@
+/**
+ * All commands by their names, for oclif's explicit strategy. Command files are light: what costs time to load (the
+ * client, a broker, the benchmarks) they load when they run.
+ */
+import { ApiVersions } from './commands/api-versions.ts'
+import { ClusterInfo } from './commands/cluster/info.ts'
+import { ConfigGet } from './commands/config/get.ts'
+import { ConfigSet } from './commands/config/set.ts'
+import { ConfigUnset } from './commands/config/unset.ts'
+import { Consume } from './commands/consume.ts'
+import { Produce } from './commands/produce.ts'
+import { TopicAddPartitions } from './commands/topic/add-partitions.ts'
+import { TopicAlter } from './commands/topic/alter.ts'
+import { TopicCreate } from './commands/topic/create.ts'
+import { TopicDelete } from './commands/topic/delete.ts'
+import { TopicDescribe } from './commands/topic/describe.ts'
+import { TopicList } from './commands/topic/list.ts'
+import { TopicOffsets } from './commands/topic/offsets.ts'
+import { TopicTrim } from './commands/topic/trim.ts'
+
+export const COMMANDS = {
+  'api-versions': ApiVersions,
+  'cluster:info': ClusterInfo,
+  'config:get': ConfigGet,
+  'config:set': ConfigSet,
+  'config:unset': ConfigUnset,
+  consume: Consume,
+  produce: Produce,
+  'topic:add-partitions': TopicAddPartitions,
+  'topic:alter': TopicAlter,
+  'topic:create': TopicCreate,
+  'topic:delete': TopicDelete,
+  'topic:describe': TopicDescribe,
+  'topic:list': TopicList,
+  'topic:offsets': TopicOffsets,
+  'topic:trim': TopicTrim,
+}

@@ -1,0 +1,144 @@
+/** `sluice topic describe`: partitions with leaders, replicas, offsets and sizes, and the configs that were set. */
+import { string } from '@oclif/core/args'
+import { boolean } from '@oclif/core/flags'
+import type { Admin, ConfigEntry } from '../../../client/index.ts'
+import { BaseCommand, connectionFlags, outputFlags } from '../../base-command.ts'
+import { renderTable } from '../../output/present.ts'
+import { writeOut } from '../../output/writer.ts'
+import { bytes, count, paint } from '../../terminal.ts'
+
+interface PartitionRow {
+  readonly partition: number
+  readonly leader: number
+  readonly leaderEpoch: number
+  readonly replicas: readonly number[]
+  readonly isr: readonly number[]
+  readonly start: number | null
+  readonly end: number | null
+  readonly sizeBytes: number | null
+}
+
+interface TopicDetails {
+  readonly topic: string
+  readonly topicId: string | null
+  readonly internal: boolean
+  readonly partitions: readonly PartitionRow[]
+  readonly configs: Readonly<Record<string, string | null>>
+}
+
+export class TopicDescribe extends BaseCommand {
+  static override readonly summary = 'Show partitions, offsets and configs of topics'
+  static override readonly examples = [
+    '$ sluice topic describe orders',
+    '$ sluice topic describe orders -o yaml',
+  ]
+  static override readonly strict = false
+  static override readonly args = { topic: string({ required: true, description: 'topics to describe' }) }
+  static override readonly flags = {
+    ...connectionFlags,
+    ...outputFlags,
+    'all-configs': boolean({ description: 'show configs that have their default, too' }),
+  }
+
+  async run(): Promise<void> {
+    const { flags, argv } = await this.parse(TopicDescribe)
+    const settings = await this.use(flags)
+    const admin = await this.admin()
+    const details: TopicDetails[] = []
+    for (const topic of argv as string[]) {
+      try {
+        details.push(await this.describe(admin, topic, flags['all-configs']))
+      } catch (error) {
+        this.fail(error)
+      }
+    }
+    if (settings.output === 'json' || settings.output === 'yaml') {
+      await this.present({ data: details, rows: [], columns: [] })
+      return
+    }
+    for (const [index, topic] of details.entries()) {
+      await writeOut(`${index === 0 ? '' : '\n'}${renderTopic(topic, settings.output === 'wide')}`)
+    }
+  }
+
+  private async describe(admin: Admin, topic: string, allConfigs: boolean): Promise<TopicDetails> {
+    const { signal } = this
+    const [description] = await admin.describeTopics({ topics: [topic], signal })
+    const [offsets, configs, sizes] = await Promise.all([
+      admin.fetchTopicOffsets(topic, { signal }),
+      admin.describeConfigs({ resources: [{ type: 'topic', name: topic }], signal }),
+      leaderSizes(admin, topic, signal),
+    ])
+    const partitions = (description?.partitions ?? []).map(partition => {
+      const range = offsets.find(each => each.partition === partition.partition)
+      return {
+        partition: partition.partition,
+        leader: partition.leader,
+        leaderEpoch: partition.leaderEpoch,
+        replicas: partition.replicas,
+        isr: partition.isr,
+        start: range?.earliest ?? null,
+        end: range?.latest ?? null,
+        sizeBytes: sizes.get(`${partition.leader}/${partition.partition}`) ?? null,
+      }
+    })
+    const entries = (configs[0]?.entries ?? []).filter(entry => allConfigs || isSetOnTopic(entry))
+    return {
+      topic,
+      topicId: description?.topicId ?? null,
+      internal: description?.internal ?? false,
+      partitions,
+      configs: Object.fromEntries(entries.map(entry => [entry.name, entry.value])),
+    }
+  }
+}
+
+function isSetOnTopic(entry: ConfigEntry): boolean {
+  return entry.source === 'topic' || (entry.source === 'unknown' && !entry.isDefault)
+}
+
+/** Size on the disk of the leader by `broker/partition`; empty where the cluster does not tell. */
+async function leaderSizes(admin: Admin, topic: string, signal: AbortSignal): Promise<Map<string, number>> {
+  try {
+    const directories = await admin.describeLogDirs({ topics: [topic], signal })
+    const sizes = directories.flatMap(directory =>
+      directory.replicas
+        .filter(replica => replica.topic === topic)
+        .map(replica => [`${directory.broker}/${replica.partition}`, replica.sizeBytes] as const),
+    )
+    return new Map(sizes)
+  } catch {
+    // Sizes are an extra; describing the topic must not fail for want of the right to see them.
+    return new Map()
+  }
+}
+
+function renderTopic(details: TopicDetails, wide: boolean): string {
+  const { partitions, configs } = details
+  const records = partitions.reduce((sum, row) => sum + ((row.end ?? 0) - (row.start ?? 0)), 0)
+  const size = partitions.reduce((sum, row) => sum + (row.sizeBytes ?? 0), 0)
+  const facts = [
+    `${partitions.length} partition${partitions.length === 1 ? '' : 's'}`,
+    `${count(records)} records`,
+    bytes(size),
+  ]
+  const heading = `${paint(process.stdout, 'bold', details.topic)}  ${facts.join(', ')}${wide ? `, id ${details.topicId ?? '-'}` : ''}\n`
+  const settings = Object.entries(configs).map(([name, value]) => `  ${name}=${value ?? ''}\n`)
+  const table = renderTable(
+    [
+      { title: 'partition', align: 'right', value: row => row.partition },
+      { title: 'leader', align: 'right', value: row => (row.leader < 0 ? 'none' : row.leader) },
+      ...(wide
+        ? [{ title: 'epoch', align: 'right' as const, value: (row: PartitionRow) => row.leaderEpoch }]
+        : []),
+      { title: 'replicas', value: row => row.replicas.join(',') },
+      { title: 'isr', value: row => row.isr.join(',') },
+      { title: 'start', align: 'right', value: row => row.start },
+      { title: 'end', align: 'right', value: row => row.end },
+      { title: 'size', align: 'right', value: row => (row.sizeBytes === null ? null : bytes(row.sizeBytes)) },
+    ],
+    partitions,
+    text => paint(process.stdout, 'dim', text),
+  )
+  return heading + settings.join('') + table
+}
