@@ -55,7 +55,7 @@ export interface SlabPoolOptions {
   readonly slabBytes: number
   /** Slabs that are kept for the next one who asks; what comes back beyond is left to the garbage collector. */
   readonly maxIdleSlabs: number
-  /** Bytes in use at most, ordinary and oversized slabs together. Idle ones are not counted. Default: no bound. */
+  /** An ordinary slab is refused when more bytes than this would be in use. Idle ones are not counted. Default: no bound. */
   readonly maxBytes?: number
 }
 
@@ -108,12 +108,11 @@ export class SlabPool {
   }
 
   /**
-   * A slab of just `byteLength` bytes, which is not pooled afterwards; for what does not fit an ordinary one. A
-   * single oversized slab is granted beyond the budget when nothing else is in use, so that no legal request can
-   * wait for ever.
+   * A slab of just `byteLength` bytes, which is not pooled afterwards; for what does not fit an ordinary one. It
+   * counts as in use but is never refused, so that no legal request waits for ever: the caller bounds how many.
    */
-  acquireOversized(byteLength: number): Slab | null {
-    if (!this.#makeRoom(byteLength) && this.#bytesInUse > 0) return null
+  acquireOversized(byteLength: number): Slab {
+    this.#makeRoom(byteLength)
     return this.#count(new Slab(this, byteLength))
   }
 

@@ -10,6 +10,8 @@ import { type Retained } from '../slab.ts'
 export const NO_RESPONSE: unique symbol = Symbol('no response')
 export type NoResponse = typeof NO_RESPONSE
 
+export type Outcome<Response> = Response | NoResponse | Promise<Response | NoResponse>
+
 /**
  * Serves one API in its whole range of versions. The versions that a broker advertises are those of the handlers in
  * its registry, nothing else.
@@ -19,15 +21,32 @@ export type NoResponse = typeof NO_RESPONSE
  */
 export interface ApiHandler<Request, Response> {
   readonly api: Api<Request, Response>
-  handle(request: Request, context: RequestContext): Response | NoResponse | Promise<Response | NoResponse>
+  handle(request: Request, context: RequestContext): Outcome<Response>
+  /**
+   * How many bytes the response may have, for requests that ask for many (Fetch). Such a request waits until what
+   * its connection already has coming leaves room for it; others are not held up by their size.
+   */
+  expectedResponseBytes?(request: Request): number
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: handlers of different messages share one table; the key ties them.
+// biome-ignore-start lint/suspicious/noExplicitAny: handlers of different messages share one table; the key ties them.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type AnyApiHandler = ApiHandler<any, any>
+// biome-ignore-end lint/suspicious/noExplicitAny: see above
 
 /** All that a broker serves, by API key. */
 export type HandlerRegistry = ReadonlyMap<number, AnyApiHandler>
+
+/**
+ * Stands between the server and every handler, where a test asks for it: `proceed` does what would be done without
+ * it. Decides whether, when and with what a request is answered.
+ */
+export type Interceptor = (
+  handler: AnyApiHandler,
+  request: unknown,
+  context: RequestContext,
+  proceed: () => Outcome<unknown>,
+) => Outcome<unknown>
 
 /** The connection as a handler may know it. Lives as long as the connection. */
 export interface ConnectionInfo {

@@ -1,0 +1,27 @@
+/**
+ * The real world, composed. This file and its folder are the only ones of the broker that touch Node's clocks,
+ * timers, chance, files and sockets.
+ */
+import { type Env, type Log } from './env.ts'
+import { createNodeClock, createNodeTimers } from './env-node/clock.ts'
+import { createNodeDisk } from './env-node/disk.ts'
+import { createNodeLog } from './env-node/log.ts'
+import { createNodeNetwork } from './env-node/network.ts'
+import { createNodeRandom } from './env-node/random.ts'
+
+export interface NodeEnvOptions {
+  /** Default: text to standard error, from level info. */
+  readonly log?: Log
+}
+
+export function createNodeEnv(options: NodeEnvOptions = {}): Env {
+  const log = options.log ?? createNodeLog()
+  return {
+    clock: createNodeClock(),
+    timers: createNodeTimers(),
+    random: createNodeRandom(),
+    disk: createNodeDisk(),
+    network: createNodeNetwork({ log }),
+    log,
+  }
+}
