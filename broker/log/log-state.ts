@@ -29,6 +29,7 @@ import {
   type ProducedBatch,
   type ProducerBatch,
   type ProducerEntry,
+  type ProducerRow,
   ProducerState,
 } from './producer-state.ts'
 import { type SegmentFacts, shouldRoll } from './segments.ts'
@@ -46,8 +47,8 @@ export type AppendDecision =
   | {
       readonly kind: 'append'
       readonly batch: AppendedBatch
-      readonly roll: boolean
-      readonly timestamp: number
+      /** Not null: the batch begins a new segment, and these are the producers as they were before it. */
+      readonly roll: ProducerRow[] | null
     }
   | { readonly kind: 'duplicate'; readonly of: ProducerBatch }
   | ({ readonly kind: 'refused' } & Refusal)
@@ -148,19 +149,14 @@ export class LogState {
 
     if (config.messageTimestampType === 'LogAppendTime') setLogAppendTime(bytes, 0, wallMs)
     const batch = this.#place(bytes, leaderEpoch)
-    const roll = shouldRoll(
-      active,
-      { byteLength: bytes.length, lastOffset: batch.lastOffset, maxTimestamp: batch.maxTimestamp },
-      config,
-      this.#rollJitter,
-      wallMs,
-    )
+    const next = { byteLength: bytes.length, lastOffset: batch.lastOffset, maxTimestamp: batch.maxTimestamp }
+    const roll = shouldRoll(active, next, config, this.#rollJitter, wallMs) ? this.producers.snapshot() : null
     if (produced === null) this.producers.advanceTo(this.#logEndOffset)
     else {
       const previous = this.producers.append(produced, batch.lastOffset, wallMs)
       this.#undo.push({ baseOffset: batch.baseOffset, producerId: produced.producerId, previous })
     }
-    return { kind: 'append', batch, roll, timestamp: wallMs }
+    return { kind: 'append', batch, roll }
   }
 
   /** Everything below `offset` is in the hands of the system. */

@@ -6,6 +6,7 @@ import { type ErrorCode } from '../../client/protocol/errors.ts'
 import { type BrokerId, type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
 import { type LogConfig } from '../log/config.ts'
 import { type AppendedBatch } from '../log/log-state.ts'
+import { type ProducerRow } from '../log/producer-state.ts'
 import { type SegmentFacts } from '../log/segments.ts'
 
 /** A client's batch. It is answered by exactly one `reply` with the same token. */
@@ -68,8 +69,8 @@ export interface ProduceReply<Token> {
 }
 
 export type ReplicaEffect<Token> =
-  /** From this batch on (its `append` follows) a new segment. The producers are as they were before it. */
-  | { readonly type: 'roll'; readonly baseOffset: Offset }
+  /** From this offset on (the `append` follows) a new segment. `producers` are as they were before. */
+  | { readonly type: 'roll'; readonly baseOffset: Offset; readonly producers: readonly ProducerRow[] }
   | { readonly type: 'append'; readonly batch: AppendedBatch }
   /** Make durable what is written by then; `synced` or the end of the broker follows. */
   | { readonly type: 'sync' }

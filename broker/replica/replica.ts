@@ -152,10 +152,10 @@ export class Replica<Token> {
         break
       case 'append': {
         const { batch, roll } = decision
-        if (roll) this.#effects.push({ type: 'roll', baseOffset: batch.baseOffset })
+        if (roll !== null) this.#effects.push({ type: 'roll', baseOffset: batch.baseOffset, producers: roll })
         this.#effects.push({ type: 'append', batch })
         if (this.#unsyncedSinceMs === Infinity) this.#unsyncedSinceMs = nowMs
-        this.#scheduleFlush(nowMs, roll)
+        this.#scheduleFlush(nowMs, roll !== null)
         this.#await(event, batch.baseOffset, (batch.lastOffset + 1) as Offset, event.wallMs, nowMs)
         break
       }

@@ -1,8 +1,19 @@
 /**
- * The broker's data folder as a whole: held by one process, of one cluster and one node, closed cleanly or not.
+ * The broker's data folder as a whole: held by one process, of one cluster and one node, closed cleanly or not. It is
+ * opened before anything in it and closed after all of it.
  */
+import { assert } from '../../client/protocol/assert.ts'
 import { type BrokerId } from '../../client/protocol/types.ts'
-import { type Env } from '../env.ts'
+import { DiskError, type Env } from '../env.ts'
+import {
+  MetadataFileError,
+  type MetaProperties,
+  readCleanShutdown,
+  readMetaProperties,
+  removeCleanShutdown,
+  writeCleanShutdown,
+  writeMetaProperties,
+} from '../storage/metadata-files.ts'
 
 /** The data folder cannot be used; the message says why and what to do. */
 export class DataFolderError extends Error {
@@ -15,31 +26,139 @@ export class DataFolderError extends Error {
   }
 }
 
+export interface DataFolderOptions {
+  readonly env: Env
+  /** Absolute path. */
+  readonly path: string
+  /** Null takes the folder's own, or makes a fresh one. */
+  readonly clusterId: string | null
+  readonly nodeId: BrokerId
+}
+
 export class DataFolder {
   /** Absolute path. */
-  declare readonly path: string
+  readonly path: string
   /** 22 characters of base64url, as Kafka makes them. */
-  declare readonly clusterId: string
-  declare readonly nodeId: BrokerId
-  declare readonly directoryId: string
+  readonly clusterId: string
+  readonly nodeId: BrokerId
+  readonly directoryId: string
   /** The last stop was clean: nothing needs scanning. The marker is consumed (durably) by opening. */
-  declare readonly cleanShutdown: boolean
+  readonly cleanShutdown: boolean
+  readonly #env: Env
+  readonly #unlock: () => Promise<void>
+  #mayMarkClean = true
+  #closed = false
 
-  /**
-   * Makes the folder where it is missing, takes its lock, and checks or writes `meta.properties`. `clusterId` null takes
-   * the folder's own, or makes a fresh one. Rejects with a `DataFolderError`.
-   */
-  static open(_options: {
-    env: Env
-    path: string
-    clusterId: string | null
-    nodeId: BrokerId
-  }): Promise<DataFolder> {
-    throw new Error('not implemented')
+  private constructor(
+    options: DataFolderOptions,
+    meta: MetaProperties,
+    directoryId: string,
+    cleanShutdown: boolean,
+    unlock: () => Promise<void>,
+  ) {
+    this.path = options.path
+    this.clusterId = meta.clusterId
+    this.nodeId = meta.nodeId
+    this.directoryId = directoryId
+    this.cleanShutdown = cleanShutdown
+    this.#env = options.env
+    this.#unlock = unlock
   }
 
-  /** Writes the clean-shutdown marker (when `clean`) and gives the lock back. The last thing that a broker does. */
-  close(_clean: boolean): Promise<void> {
-    throw new Error('not implemented')
+  /**
+   * Makes the folder where it is missing, takes its lock, and checks or writes `meta.properties`. Rejects with a
+   * `DataFolderError`, or with a `DiskError`.
+   */
+  static async open(options: DataFolderOptions): Promise<DataFolder> {
+    const { disk } = options.env
+    await disk.makeDirectory(options.path)
+    const unlock = await lock(options)
+    try {
+      const known = await readMeta(options)
+      if (known !== null) check(options, known)
+      const directoryId = known?.directoryId ?? freshId(options.env)
+      const clusterId = known?.clusterId ?? options.clusterId ?? freshId(options.env)
+      const meta = { clusterId, nodeId: options.nodeId, directoryId }
+      if (known === null || known.directoryId === null) await writeMetaProperties(disk, options.path, meta)
+      const clean = await readCleanShutdown(disk, options.path)
+      if (clean !== null) await removeCleanShutdown(disk, options.path)
+      return new DataFolder(options, meta, directoryId, clean !== null, unlock)
+    } catch (error) {
+      await unlock()
+      throw error
+    }
+  }
+
+  /** Something could not be closed as it should: the next start has to look at everything. */
+  markUnclean(): void {
+    this.#mayMarkClean = false
+  }
+
+  /**
+   * Writes the clean-shutdown marker (when `clean` and nobody has objected) and gives the lock back. The last thing that
+   * a broker does with its folder.
+   */
+  async close(clean: boolean): Promise<void> {
+    assert(!this.#closed, 'a data folder is closed once')
+    this.#closed = true
+    try {
+      // The broker epoch is that of a cluster; a node alone has none.
+      if (clean && this.#mayMarkClean) await writeCleanShutdown(this.#env.disk, this.path, -1)
+    } finally {
+      await this.#unlock()
+    }
+  }
+}
+
+async function lock(options: DataFolderOptions): Promise<() => Promise<void>> {
+  try {
+    return await options.env.disk.lock(options.path)
+  } catch (error) {
+    if (!(error instanceof DiskError) || error.code !== 'LOCKED') throw error
+    throw new DataFolderError(
+      'DATA_FOLDER_LOCKED',
+      `The data folder ${options.path} is in use by another process (${error.message}). ` +
+        'Two brokers on one folder would destroy it: stop the other one, or give this one its own folder.',
+      error,
+    )
+  }
+}
+
+async function readMeta(options: DataFolderOptions): Promise<MetaProperties | null> {
+  try {
+    return await readMetaProperties(options.env.disk, options.path)
+  } catch (error) {
+    if (!(error instanceof MetadataFileError)) throw error
+    throw new DataFolderError(
+      'DAMAGED_META_PROPERTIES',
+      `The data folder does not say whose it is: ${error.message}. ` +
+        'Restore meta.properties from another copy, or correct it by hand (version=1, cluster.id=..., node.id=...).',
+      error,
+    )
+  }
+}
+
+function check(options: DataFolderOptions, known: MetaProperties): void {
+  if (options.clusterId !== null && known.clusterId !== options.clusterId) {
+    throw new DataFolderError(
+      'WRONG_CLUSTER',
+      `The data folder ${options.path} belongs to cluster ${known.clusterId}, this broker to ${options.clusterId}. ` +
+        'Give the broker the folder of its own cluster, or an empty one.',
+    )
+  }
+  if (known.nodeId !== options.nodeId) {
+    throw new DataFolderError(
+      'WRONG_NODE',
+      `The data folder ${options.path} belongs to broker ${known.nodeId}, this is broker ${options.nodeId}. ` +
+        `Start with broker id ${known.nodeId}, or give broker ${options.nodeId} a folder of its own.`,
+    )
+  }
+}
+
+/** As Kafka makes ids: a random UUID in base64url. None begins with a dash, which tools would take for an option. */
+function freshId(env: Env): string {
+  for (;;) {
+    const id = Buffer.from(env.random.bytes(16)).toString('base64url')
+    if (!id.startsWith('-')) return id
   }
 }

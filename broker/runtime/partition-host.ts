@@ -1,10 +1,15 @@
 /**
- * One partition alive: feeds the pure replica and carries out its effects over the partition's files.
+ * One partition alive, as requests see it: everything that may be asked of a partition is here. What is committed the
+ * replica decides, what is written when the disk scheduler; between them and the files stands the driver.
  */
-import { type ErrorCode } from '../../client/protocol/errors.ts'
+import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type LeaderEpoch, type Offset, type TopicId } from '../../client/protocol/types.ts'
 import { type LogConfig } from '../log/config.ts'
+import { type LogState } from '../log/log-state.ts'
+import { planRetention } from '../log/segments.ts'
 import { type Retained } from '../slab.ts'
+import { type PartitionLog } from '../storage/partition-log.ts'
+import { findOffset } from './list-offsets.ts'
 import {
   type Acks,
   type ActiveProducer,
@@ -18,11 +23,59 @@ import {
   type ReadRequest,
 } from './partition-types.ts'
 import { type Waiter, type Wakeable } from './purgatory.ts'
+import { readPartition } from './read-partition.ts'
+import { type HostServices, ReplicaDriver } from './replica-driver.ts'
+import { segmentConfigOf } from './segment-config.ts'
+
+export interface HostOptions {
+  readonly services: HostServices
+  readonly topicId: TopicId
+  readonly topicName: string
+  readonly partition: number
+  readonly storage: PartitionLog
+  readonly state: LogState
+  readonly highWatermark: Offset
+}
 
 export class PartitionHost implements Wakeable {
-  declare readonly topicId: TopicId
-  declare readonly topicName: string
-  declare readonly partition: number
+  readonly topicId: TopicId
+  readonly topicName: string
+  readonly partition: number
+  readonly #services: HostServices
+  readonly #driver: ReplicaDriver
+  #epochsSaved: number
+
+  constructor(options: HostOptions) {
+    this.topicId = options.topicId
+    this.topicName = options.topicName
+    this.partition = options.partition
+    this.#services = options.services
+    this.#driver = new ReplicaDriver({ ...options, name: this.name })
+    this.#epochsSaved = options.state.epochs.version
+  }
+
+  /** As in the broker's log and in the name of the folder. */
+  get name(): string {
+    return `${this.topicName}-${this.partition}`
+  }
+
+  get state(): LogState {
+    return this.#driver.replica.log
+  }
+
+  get leaderEpoch(): LeaderEpoch {
+    return this.#driver.replica.leaderEpoch
+  }
+
+  get highWatermark(): Offset {
+    return this.#driver.replica.highWatermark
+  }
+
+  get lastStableOffset(): Offset {
+    return this.#driver.replica.lastStableOffset
+  }
+
+  // ------------------------------------------------------------------------------------------- records
 
   /**
    * Appends one record batch. `reply` is called exactly once: for acks -1 when the batch is committed, for acks 1 when
@@ -30,76 +83,197 @@ export class PartitionHost implements Wakeable {
    * are stamped in place; `owner` is retained for as long as the bytes are needed.
    */
   produce(
-    _records: Uint8Array,
-    _owner: Retained | null,
-    _acks: Acks,
-    _timeoutMs: number,
-    _reply: (outcome: ProduceOutcome) => void,
+    records: Uint8Array,
+    owner: Retained | null,
+    acks: Acks,
+    timeoutMs: number,
+    reply: (outcome: ProduceOutcome) => void,
   ): void {
-    throw new Error('not implemented')
+    this.#driver.produce(records, owner, acks, timeoutMs, reply)
   }
 
   /** Synchronous where the tail cache has the bytes. */
-  read(_request: ReadRequest): FetchOutcome | Promise<FetchOutcome> {
-    throw new Error('not implemented')
+  read(request: ReadRequest): FetchOutcome | Promise<FetchOutcome> {
+    return readPartition(this, this.#driver.replica, this.#storage, this.#services.log, request)
   }
 
   /**
    * Estimate of the bytes readable from `offset` on, without touching the disk; 0 when nothing is, at least 1 when
-   * something is, Infinity when `offset` is out of range (a fetch must then answer at once with the error).
+   * something is, Infinity when `offset` is out of range or the partition is gone (a fetch must then answer at once).
    */
-  readableBytes(_offset: Offset, _isolation: Isolation): number {
-    throw new Error('not implemented')
+  readableBytes(offset: Offset, isolation: Isolation): number {
+    if (this.#driver.unavailable !== null) return Infinity
+    const { state } = this
+    if (offset < state.logStartOffset || offset > state.logEndOffset) return Infinity
+    const limit = isolation === 'read_committed' ? this.lastStableOffset : this.highWatermark
+    if (offset >= limit) return 0
+    const beyond = limit < state.writtenOffset ? this.#storage.bytesFrom(limit) : 0
+    return Math.max(1, this.#storage.bytesFrom(offset) - beyond)
   }
 
   /** Calls `listener` whenever the high watermark, the LSO or the log start moves, or the partition goes away. */
-  onReadable(_listener: () => void): () => void {
-    throw new Error('not implemented')
+  onReadable(listener: () => void): () => void {
+    const waiter: Waiter = { wake: listener }
+    this.addWaiter(waiter)
+    return () => this.removeWaiter(waiter)
   }
 
-  addWaiter(_waiter: Waiter): void {
-    throw new Error('not implemented')
+  addWaiter(waiter: Waiter): void {
+    this.#driver.waiters.add(waiter)
   }
 
-  removeWaiter(_waiter: Waiter): void {
-    throw new Error('not implemented')
+  removeWaiter(waiter: Waiter): void {
+    this.#driver.waiters.delete(waiter)
   }
 
+  /** `timestamp`: milliseconds since 1970, or one of the special values -1 to -6. */
   listOffset(
-    _timestamp: number,
-    _isolation: Isolation,
-    _currentLeaderEpoch: number,
+    timestamp: number,
+    isolation: Isolation,
+    currentLeaderEpoch: number,
   ): Promise<ListOffsetOutcome> {
-    throw new Error('not implemented')
+    const query = { timestamp, isolation, currentLeaderEpoch }
+    return findOffset(this, this.#driver.replica, this.#storage, this.#services.log, query)
   }
 
-  /** `beforeOffset` -1: up to the high watermark. */
-  deleteRecords(_beforeOffset: number): Promise<DeleteRecordsOutcome> {
-    throw new Error('not implemented')
+  // -------------------------------------------------------------------------------------- administration
+
+  /** Begins or goes on to lead, alone. */
+  becomeLeader(epoch: LeaderEpoch): void {
+    const { brokerId } = this.#services
+    this.#driver.step({ type: 'become-leader', epoch, replicas: [brokerId], isr: [brokerId] })
   }
 
-  offsetForLeaderEpoch(_currentLeaderEpoch: number, _epoch: number): EndOffsetOutcome {
-    throw new Error('not implemented')
+  /**
+   * Records below `beforeOffset` are no longer offered, durably when it resolves. -1: up to the high watermark. Content
+   * when the log starts there already.
+   */
+  async deleteRecords(beforeOffset: number): Promise<DeleteRecordsOutcome> {
+    const { unavailable } = this.#driver
+    if (unavailable !== null) return { error: unavailable, lowWatermark: -1 }
+    const offset = (beforeOffset === -1 ? this.highWatermark : beforeOffset) as Offset
+    if (offset < 0 || offset > this.highWatermark) {
+      return { error: ErrorCode.OFFSET_OUT_OF_RANGE, lowWatermark: -1 }
+    }
+    try {
+      await this.#driver.moveStart(offset)
+      await this.#services.saveLogStarts()
+    } catch (error) {
+      this.#services.log.warn('the new log start could not be saved', { partition: this.name, error })
+      return { error: ErrorCode.KAFKA_STORAGE_ERROR, lowWatermark: -1 }
+    }
+    return { error: ErrorCode.NONE, lowWatermark: this.state.logStartOffset }
+  }
+
+  offsetForLeaderEpoch(currentLeaderEpoch: number, epoch: number): EndOffsetOutcome {
+    const error = this.checkLeader(currentLeaderEpoch)
+    if (error !== ErrorCode.NONE) return { error, leaderEpoch: -1, endOffset: -1 }
+    const found = this.state.epochs.endOffsetFor(epoch as LeaderEpoch, this.state.logEndOffset)
+    return { error, leaderEpoch: found?.epoch ?? -1, endOffset: found?.endOffset ?? -1 }
   }
 
   describeProducers(): ActiveProducer[] {
-    throw new Error('not implemented')
+    return Array.from(this.state.producers.entries(), entry => ({
+      producerId: entry.producerId,
+      producerEpoch: entry.producerEpoch,
+      lastSequence: entry.batches.at(-1)?.lastSequence ?? -1,
+      lastTimestamp: entry.lastTimestamp,
+      coordinatorEpoch: entry.coordinatorEpoch,
+      currentTransactionStartOffset: entry.transactionFirstOffset,
+    }))
   }
 
   describe(): PartitionDescription {
-    throw new Error('not implemented')
+    const { state } = this
+    return {
+      sizeBytes: this.#storage.sizeBytes,
+      segments: this.#storage.segments.length,
+      logStartOffset: state.logStartOffset,
+      highWatermark: this.highWatermark,
+      lastStableOffset: this.lastStableOffset,
+      logEndOffset: state.logEndOffset,
+      durableOffset: state.durableOffset,
+      leaderEpoch: this.leaderEpoch,
+      online: this.#driver.unavailable === null,
+    }
   }
 
-  updateConfig(_config: LogConfig): void {
-    throw new Error('not implemented')
+  updateConfig(config: LogConfig): void {
+    this.#storage.updateConfig(segmentConfigOf(config))
+    this.#driver.step({ type: 'configure', config })
   }
 
-  /** NONE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH or what else keeps this partition from serving; -1 asks for no check. */
-  checkLeader(_currentLeaderEpoch: number): ErrorCode {
-    throw new Error('not implemented')
+  /**
+   * NONE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH or what else keeps this partition from serving; -1 asks for no check
+   * of the epoch (KIP-320).
+   */
+  checkLeader(currentLeaderEpoch: number): ErrorCode {
+    const { unavailable } = this.#driver
+    if (unavailable !== null) return unavailable
+    if (currentLeaderEpoch === -1 || currentLeaderEpoch === this.leaderEpoch) return ErrorCode.NONE
+    return currentLeaderEpoch < this.leaderEpoch
+      ? ErrorCode.FENCED_LEADER_EPOCH
+      : ErrorCode.UNKNOWN_LEADER_EPOCH
   }
 
-  get leaderEpoch(): LeaderEpoch {
-    throw new Error('not implemented')
+  // ----------------------------------------------------------------------------- for the manager's rounds
+
+  /** Deletes what the topic's retention lets go; resolves to the number of segments deleted. */
+  async applyRetention(): Promise<number> {
+    if (this.#driver.unavailable !== null) return 0
+    const { logStartOffset, logEndOffset, config } = this.state
+    const bounds = { logStartOffset, logEndOffset, highWatermark: this.highWatermark }
+    const plan = planRetention(this.#storage.segments, bounds, config, this.#services.clock.wallMs())
+    if (plan.reason === null) return 0
+    // All of it is below the high watermark then, so nothing is pending.
+    if (plan.rollActive) await this.#driver.rollNow()
+    if (this.#driver.unavailable !== null) return 0
+    const deleted = await this.#driver.moveStart(plan.logStartOffset)
+    this.#services.log.info('deleted old segments', {
+      partition: this.name,
+      segments: deleted,
+      reason: plan.reason,
+      logStartOffset: plan.logStartOffset,
+    })
+    return deleted
+  }
+
+  /** Removes files that were renamed to be deleted, when their delay is over. */
+  async purgeDeleted(): Promise<void> {
+    if (this.#driver.unavailable === null)
+      await this.#storage.purgeDeleted(this.state.config.fileDeleteDelayMs)
+  }
+
+  /** The version of the leader epochs where the checkpoint does not have them yet, or null. */
+  get unsavedEpochs(): number | null {
+    const { version } = this.state.epochs
+    return version === this.#epochsSaved ? null : version
+  }
+
+  epochsSaved(version: number): void {
+    this.#epochsSaved = version
+  }
+
+  get directory(): string {
+    return this.#storage.directory
+  }
+
+  /** Base offset of the first segment: a log start above it must be kept in the checkpoint. */
+  get firstOffset(): Offset {
+    return this.#storage.firstOffset
+  }
+
+  /** Finishes what is pending and closes the files; `clean` so that the next start has nothing to scan. */
+  close(clean: boolean): Promise<void> {
+    return this.#driver.close(clean)
+  }
+
+  /** Removes the partition with all its files. */
+  delete(unique: string): Promise<void> {
+    return this.#driver.delete(unique)
+  }
+
+  get #storage(): PartitionLog {
+    return this.#driver.storage
   }
 }

@@ -1,0 +1,138 @@
+/**
+ * The reading side of a partition: what a fetch may see, and the answer when it may not. Readers see committed records,
+ * with read_committed only decided ones.
+ */
+import { ErrorCode } from '../../client/protocol/errors.ts'
+import { type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
+import { type Log } from '../env.ts'
+import { type LogState } from '../log/log-state.ts'
+import { type PartitionLog } from '../storage/partition-log.ts'
+import { CorruptLogError, type LogSlices } from '../storage/types.ts'
+import {
+  type AbortedTransaction,
+  type DivergingEpoch,
+  type FetchOutcome,
+  type ReadRequest,
+} from './partition-types.ts'
+
+/** The part of a replica that readers depend on. */
+export interface ReadBounds {
+  readonly log: LogState
+  readonly highWatermark: Offset
+  readonly lastStableOffset: Offset
+}
+
+/** Says whether a reader who believes in `currentLeaderEpoch` is right here. */
+export interface LeaderCheck {
+  readonly name: string
+  checkLeader(currentLeaderEpoch: number): ErrorCode
+}
+
+const NO_ABORTED: readonly AbortedTransaction[] = []
+const NO_SLICES: readonly Uint8Array[] = []
+
+/** One answer to a read; it holds the slices until it is released. */
+class Outcome implements FetchOutcome {
+  readonly error: ErrorCode
+  readonly highWatermark: number
+  readonly lastStableOffset: number
+  readonly logStartOffset: number
+  readonly divergingEpoch: DivergingEpoch | null
+  readonly abortedTransactions: readonly AbortedTransaction[] | null
+  readonly #slices: LogSlices | null
+
+  constructor(
+    error: ErrorCode,
+    bounds: ReadBounds | null,
+    aborted: readonly AbortedTransaction[] | null,
+    diverging: DivergingEpoch | null,
+    slices: LogSlices | null,
+  ) {
+    this.error = error
+    this.highWatermark = bounds?.highWatermark ?? -1
+    this.lastStableOffset = bounds?.lastStableOffset ?? -1
+    this.logStartOffset = bounds?.log.logStartOffset ?? -1
+    this.divergingEpoch = diverging
+    this.abortedTransactions = aborted
+    this.#slices = slices
+  }
+
+  get slices(): readonly Uint8Array[] {
+    return this.#slices?.slices ?? NO_SLICES
+  }
+
+  get byteLength(): number {
+    return this.#slices?.byteLength ?? 0
+  }
+
+  release(): void {
+    this.#slices?.release()
+  }
+}
+
+export function readPartition(
+  leader: LeaderCheck,
+  bounds: ReadBounds,
+  storage: PartitionLog,
+  log: Log,
+  request: ReadRequest,
+): FetchOutcome | Promise<FetchOutcome> {
+  const error = leader.checkLeader(request.currentLeaderEpoch)
+  if (error !== ErrorCode.NONE) return new Outcome(error, null, null, null, null)
+  const diverging = findDivergence(bounds.log, request)
+  if (diverging === 'unknown') return outOfRange(bounds)
+  const aborted = request.isolation === 'read_committed' ? NO_ABORTED : null
+  if (diverging !== null) return new Outcome(ErrorCode.NONE, bounds, aborted, diverging, null)
+  if (isOutOfRange(bounds.log, request.offset)) return outOfRange(bounds)
+
+  const limit = request.isolation === 'read_committed' ? bounds.lastStableOffset : bounds.highWatermark
+  if (request.offset >= limit || (request.maxBytes <= 0 && !request.atLeastOne)) {
+    return new Outcome(ErrorCode.NONE, bounds, aborted, null, null)
+  }
+  // The offsets of the answer are those of now: records that are committed while the disk is read are not in it.
+  const answer = (slices: LogSlices): FetchOutcome =>
+    new Outcome(ErrorCode.NONE, bounds, aborted, null, slices)
+  const fail = (cause: unknown): FetchOutcome => readFailed(leader, bounds, log, request.offset, cause)
+  try {
+    const slices = storage.read(request.offset, request.maxBytes, limit, request.atLeastOne)
+    return slices instanceof Promise ? slices.then(answer, fail) : answer(slices)
+  } catch (cause) {
+    return fail(cause)
+  }
+}
+
+function isOutOfRange(state: LogState, offset: Offset): boolean {
+  return offset < state.logStartOffset || offset > state.logEndOffset
+}
+
+function outOfRange(bounds: ReadBounds): FetchOutcome {
+  return new Outcome(ErrorCode.OFFSET_OUT_OF_RANGE, bounds, null, null, null)
+}
+
+/**
+ * Where the reader's log parts from this one, if it says what epoch its last record had (KIP-595). 'unknown': its epoch
+ * is none that this log has heard of.
+ */
+function findDivergence(state: LogState, request: ReadRequest): DivergingEpoch | 'unknown' | null {
+  if (request.lastFetchedEpoch === -1) return null
+  const end = state.epochs.endOffsetFor(request.lastFetchedEpoch as LeaderEpoch, state.logEndOffset)
+  if (end === null) return 'unknown'
+  if (end.epoch === request.lastFetchedEpoch && end.endOffset >= request.offset) return null
+  return { epoch: end.epoch, endOffset: end.endOffset }
+}
+
+function readFailed(
+  leader: LeaderCheck,
+  bounds: ReadBounds,
+  log: Log,
+  offset: Offset,
+  cause: unknown,
+): FetchOutcome {
+  // The records were deleted while they were being read: that is no failure.
+  if (leader.checkLeader(-1) === ErrorCode.NONE && isOutOfRange(bounds.log, offset)) return outOfRange(bounds)
+  const gone = leader.checkLeader(-1)
+  if (gone !== ErrorCode.NONE) return new Outcome(gone, null, null, null, null)
+  log.error('records could not be read', { partition: leader.name, offset, error: cause })
+  const error = cause instanceof CorruptLogError ? ErrorCode.CORRUPT_MESSAGE : ErrorCode.KAFKA_STORAGE_ERROR
+  return new Outcome(error, bounds, null, null, null)
+}
