@@ -1,0 +1,67 @@
+/**
+ * CreatePartitions: gives topics more partitions. Keys that were hashed over the old number move; that is for the caller
+ * to know.
+ */
+import { API } from '../../client/protocol/apis.ts'
+import { ErrorCode } from '../../client/protocol/errors.ts'
+import {
+  type CreatePartitionsRequest,
+  type CreatePartitionsResponse,
+} from '../../client/protocol/messages/create-partitions.ts'
+import { type Input } from '../../client/protocol/schema.ts'
+import { ZERO_TOPIC_ID } from '../../client/protocol/types.ts'
+import { type Refusal, refuse } from '../controller/records.ts'
+import { decideCreatePartitions } from '../controller/topics.ts'
+import { type ApiHandler } from '../server/handler.ts'
+import { type BrokerContext } from './context.ts'
+
+type Response = Input<typeof CreatePartitionsResponse>
+type AskedTopic = CreatePartitionsRequest['topics'][number]
+
+export function createPartitionsHandler(
+  context: BrokerContext,
+): ApiHandler<CreatePartitionsRequest, Response> {
+  return {
+    api: API.CreatePartitions,
+    async handle({ topics, validateOnly }) {
+      const counts = new Map<string, number>()
+      for (const { name } of topics) counts.set(name, (counts.get(name) ?? 0) + 1)
+      const results = topics.map(async asked => {
+        const refusal =
+          counts.get(asked.name)! > 1
+            ? refuse(ErrorCode.INVALID_REQUEST, 'Duplicate topic name.')
+            : await enlarge(context, asked, validateOnly)
+        return {
+          name: asked.name,
+          errorCode: refusal?.error ?? ErrorCode.NONE,
+          errorMessage: refusal?.message ?? null,
+        }
+      })
+      return { results: await Promise.all(results) }
+    },
+  }
+}
+
+async function enlarge(
+  context: BrokerContext,
+  { name, count, assignments }: AskedTopic,
+  validateOnly: boolean,
+): Promise<Refusal | null> {
+  const { image } = context.metadata
+  const command = { count, assignments: assignments?.map(({ brokerIds }) => brokerIds) ?? null }
+  const decide = () => {
+    const topic = image.topic(name)
+    if (topic === undefined) return { refusal: refuse(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN) }
+    return decideCreatePartitions(topic, command, context.topics.surroundings)
+  }
+  const first = decide()
+  if (first.refusal !== null || validateOnly) return first.refusal
+  const topicId = image.topic(name)?.topicId ?? ZERO_TOPIC_ID
+  const outcome = await context.topics.change(topicId, () => {
+    const decision = decide()
+    return decision.refusal === null ? { ...decision, result: null } : decision
+  })
+  return outcome.refusal
+}
+
+const UNKNOWN = 'This server does not host this topic-partition.'

@@ -1,0 +1,42 @@
+/**
+ * DeleteRecords: moves the log start offset forward. What lies below it is no longer read from then on; the space comes
+ * back with whole segments.
+ */
+import { API } from '../../client/protocol/apis.ts'
+import {
+  type DeleteRecordsRequest,
+  type DeleteRecordsResponse,
+} from '../../client/protocol/messages/delete-records.ts'
+import { type Input } from '../../client/protocol/schema.ts'
+import { type ApiHandler } from '../server/handler.ts'
+import { type BrokerContext, partitionOf } from './context.ts'
+
+type Response = Input<typeof DeleteRecordsResponse>
+type ResponsePartition = Response['topics'][number]['partitions'][number]
+
+export function deleteRecordsHandler(context: BrokerContext): ApiHandler<DeleteRecordsRequest, Response> {
+  return {
+    api: API.DeleteRecords,
+    async handle(request) {
+      const topics = request.topics.map(async ({ name, partitions }) => ({
+        name,
+        partitions: await Promise.all(
+          partitions.map(({ partitionIndex, offset }) => deleteOne(context, name, partitionIndex, offset)),
+        ),
+      }))
+      return { topics: await Promise.all(topics) }
+    },
+  }
+}
+
+async function deleteOne(
+  context: BrokerContext,
+  topic: string,
+  partitionIndex: number,
+  offset: number,
+): Promise<ResponsePartition> {
+  const host = partitionOf(context, context.metadata.image.topic(topic), partitionIndex)
+  if (typeof host === 'number') return { partitionIndex, lowWatermark: -1, errorCode: host }
+  const { error, lowWatermark } = await host.deleteRecords(offset)
+  return { partitionIndex, lowWatermark, errorCode: error }
+}

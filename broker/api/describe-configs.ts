@@ -1,0 +1,118 @@
+/**
+ * DescribeConfigs: what holds for a topic or a broker, where it was set, what it falls back to, and what it means. Only
+ * configs that something acts on are there to be told; none of them is secret.
+ */
+import { API } from '../../client/protocol/apis.ts'
+import { ErrorCode } from '../../client/protocol/errors.ts'
+import {
+  type DescribeConfigsRequest,
+  type DescribeConfigsResponse,
+} from '../../client/protocol/messages/describe-configs.ts'
+import { type Input } from '../../client/protocol/schema.ts'
+import { CONFIG_SOURCE, type ConfigValue } from '../config/broker-config.ts'
+import { BROKER_CONFIGS, type BrokerConfigName, isBrokerConfig } from '../config/broker-configs.ts'
+import { CONFIG_TYPE, type ConfigDefinition } from '../config/definition.ts'
+import { TOPIC_CONFIGS, type TopicConfigName } from '../config/topic-configs.ts'
+import { topicNameProblem } from '../controller/topic-names.ts'
+import { type ApiHandler } from '../server/handler.ts'
+import { resourceOf } from './config-resources.ts'
+import { type BrokerContext } from './context.ts'
+
+type Response = Input<typeof DescribeConfigsResponse>
+type ResponseResource = Response['results'][number]
+type ResponseConfig = ResponseResource['configs'][number]
+type AskedResource = DescribeConfigsRequest['resources'][number]
+
+export function describeConfigsHandler(context: BrokerContext): ApiHandler<DescribeConfigsRequest, Response> {
+  return {
+    api: API.DescribeConfigs,
+    handle: request => ({ results: request.resources.map(asked => describe(context, request, asked)) }),
+  }
+}
+
+function describe(
+  context: BrokerContext,
+  request: DescribeConfigsRequest,
+  asked: AskedResource,
+): ResponseResource {
+  const { resourceType, resourceName, configurationKeys } = asked
+  const answer = (errorCode: ErrorCode, errorMessage: string | null, configs: ResponseConfig[]) => ({
+    errorCode,
+    errorMessage,
+    resourceType,
+    resourceName,
+    configs,
+  })
+  // An empty list asks for everything, as null does: so Kafka reads it.
+  const isWanted = (name: string): boolean =>
+    configurationKeys === null || configurationKeys.length === 0 || configurationKeys.includes(name)
+  const resource = resourceOf(context, resourceType, resourceName)
+  if (resource.kind === 'none') return answer(resource.refusal.error, resource.refusal.message, [])
+  if (resource.kind === 'broker') {
+    return answer(ErrorCode.NONE, null, describeBroker(context, request, resource.broker, isWanted))
+  }
+  const problem = topicNameProblem(resource.name)
+  if (problem !== null) return answer(problem.error, problem.message, [])
+  const topic = context.metadata.image.topic(resource.name)
+  if (topic === undefined) {
+    return answer(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.', [])
+  }
+  const configs = (Object.keys(TOPIC_CONFIGS) as TopicConfigName[])
+    .filter(isWanted)
+    .map(name =>
+      describeOne(request, TOPIC_CONFIGS[name], context.config.topicLayers(name, topic.configs), false),
+    )
+  return answer(ErrorCode.NONE, null, configs)
+}
+
+function describeBroker(
+  context: BrokerContext,
+  request: DescribeConfigsRequest,
+  broker: number | null,
+  isWanted: (name: string) => boolean,
+): ResponseConfig[] {
+  if (broker === null) {
+    // Of the defaults for all brokers only what was set is told.
+    const configs: ResponseConfig[] = []
+    for (const [name, text] of context.metadata.image.brokerConfigs(null).configs) {
+      if (!isWanted(name) || !isBrokerConfig(name)) continue
+      configs.push(
+        describeOne(request, BROKER_CONFIGS[name], [{ name, text, source: 'dynamic-default' }], false),
+      )
+    }
+    return configs
+  }
+  return (Object.keys(BROKER_CONFIGS) as BrokerConfigName[])
+    .filter(isWanted)
+    .map(name =>
+      describeOne(
+        request,
+        BROKER_CONFIGS[name],
+        context.config.layers(name),
+        BROKER_CONFIGS[name].update === 'read-only',
+      ),
+    )
+}
+
+function describeOne(
+  request: DescribeConfigsRequest,
+  definition: ConfigDefinition,
+  layers: readonly ConfigValue[],
+  readOnly: boolean,
+): ResponseConfig {
+  const { text, source } = layers[0]!
+  // An unset config has no synonyms, rather than one without a value.
+  const synonyms = layers.filter(layer => layer.text !== null)
+  return {
+    name: definition.name,
+    value: text,
+    readOnly,
+    configSource: CONFIG_SOURCE[source],
+    isSensitive: false,
+    synonyms: request.includeSynonyms
+      ? synonyms.map(layer => ({ name: layer.name, value: layer.text, source: CONFIG_SOURCE[layer.source] }))
+      : [],
+    configType: CONFIG_TYPE[definition.type],
+    documentation: request.includeDocumentation ? definition.doc : null,
+  }
+}

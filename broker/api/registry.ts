@@ -1,0 +1,54 @@
+/**
+ * Everything that is served. What is not in here is not advertised, and a request for it closes its connection: groups and
+ * transactions come with their coordinators, not before.
+ */
+import { assert } from '../../client/protocol/assert.ts'
+import { type AnyApiHandler, type HandlerRegistry } from '../server/handler.ts'
+import { alterConfigsHandler } from './alter-configs.ts'
+import { apiVersionsHandler } from './api-versions.ts'
+import { type BrokerContext } from './context.ts'
+import { createPartitionsHandler } from './create-partitions.ts'
+import { createTopicsHandler } from './create-topics.ts'
+import { deleteRecordsHandler } from './delete-records.ts'
+import { deleteTopicsHandler } from './delete-topics.ts'
+import { describeClusterHandler } from './describe-cluster.ts'
+import { describeConfigsHandler } from './describe-configs.ts'
+import { describeLogDirsHandler } from './describe-log-dirs.ts'
+import { describeProducersHandler } from './describe-producers.ts'
+import { describeTopicPartitionsHandler } from './describe-topic-partitions.ts'
+import { fetchHandler } from './fetch.ts'
+import { incrementalAlterConfigsHandler } from './incremental-alter-configs.ts'
+import { initProducerIdHandler } from './init-producer-id.ts'
+import { listOffsetsHandler } from './list-offsets.ts'
+import { metadataHandler } from './metadata.ts'
+import { offsetForLeaderEpochHandler } from './offset-for-leader-epoch.ts'
+import { produceHandler } from './produce.ts'
+
+export function createRegistry(context: BrokerContext): HandlerRegistry {
+  const registry = new Map<number, AnyApiHandler>()
+  const handlers: AnyApiHandler[] = [
+    produceHandler(context),
+    fetchHandler(context),
+    listOffsetsHandler(context),
+    metadataHandler(context),
+    apiVersionsHandler(context, () => registry),
+    createTopicsHandler(context),
+    deleteTopicsHandler(context),
+    deleteRecordsHandler(context),
+    initProducerIdHandler(context),
+    offsetForLeaderEpochHandler(context),
+    describeConfigsHandler(context),
+    alterConfigsHandler(context),
+    describeLogDirsHandler(context),
+    createPartitionsHandler(context),
+    incrementalAlterConfigsHandler(context),
+    describeClusterHandler(context),
+    describeProducersHandler(context),
+    describeTopicPartitionsHandler(context),
+  ]
+  for (const handler of handlers) {
+    assert(!registry.has(handler.api.key), `one handler serves ${handler.api.name}`)
+    registry.set(handler.api.key, handler)
+  }
+  return registry
+}
