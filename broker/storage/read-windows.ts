@@ -69,15 +69,18 @@ export class ReadWindows {
     const memory = this.#memory(length, isAhead)
     if (memory === null) return null
     const into = memory.bytes.subarray(0, Math.min(length, memory.bytes.length))
-    const window: Window = {
-      path: file.path,
-      start,
-      bytes: null,
-      owner: memory.owner,
-      ready: file.read(into, start).then(read => {
+    const { owner } = memory
+    // The read itself holds the memory too: a window may be dropped before it is filled.
+    owner.retain()
+    const ready = file
+      .read(into, start)
+      .then(read => {
         window.bytes = into.subarray(0, read)
-      }),
-    }
+      })
+      .finally(() => owner.release())
+    const window: Window = { path: file.path, start, bytes: null, owner, ready }
+    // Read-ahead that nobody waits for any more may fail in silence; who waits gets the rejection.
+    ready.catch(() => {})
     return window
   }
 
