@@ -47,14 +47,19 @@ export const CODEC_AVAILABILITY: Readonly<Record<CodecName, CodecAvailability>> 
         : 'for more speed install the package "lz4" where a C++ compiler is present: npm install lz4',
   },
   zstd: {
-    available: zstdCodec !== null,
-    by: zstdCodec?.name ?? null,
-    advice:
-      zstdCodec === null
+    get available() {
+      return zstdCodec() !== null
+    },
+    get by() {
+      return zstdCodec()?.name ?? null
+    },
+    get advice() {
+      const name = zstdCodec()?.name
+      if (name === 'node:zlib') return null
+      return name === undefined
         ? 'use Node.js 22.15 or later, which has zstd built in, or install the package: npm install @bokuweb/zstd-wasm'
-        : zstdCodec.name === 'node:zlib'
-          ? null
-          : 'for more speed use Node.js 22.15 or later, which has zstd built in',
+        : 'for more speed use Node.js 22.15 or later, which has zstd built in'
+    },
   },
 }
 
@@ -114,6 +119,7 @@ function gunzip(bytes: Uint8Array, maxOutputBytes: number): Buffer {
 }
 
 function zstd(): ZstdCodec {
-  if (zstdCodec !== null) return zstdCodec
+  const codec = zstdCodec()
+  if (codec !== null) return codec
   throw new CodecUnavailableError(`zstd is not available here: ${CODEC_AVAILABILITY.zstd.advice ?? ''}`)
 }

@@ -10,6 +10,7 @@ import {
 } from '../../client/protocol/compression/lz4-frame.ts'
 import { compressXerial, decompressSnappy, snappyCodecs } from '../../client/protocol/compression/xerial.ts'
 import { CODEC_NAMES, compress, decompress } from '../../client/protocol/compression.ts'
+import '../../client/env-node.ts'
 import { crc32cNative, crc32cPortable } from '../../client/protocol/crc32c.ts'
 import { BatchBuilder, RecordReader } from '../../client/protocol/record.ts'
 

@@ -1,5 +1,5 @@
 /**
- * Snappy as it occurs in record batches: Java clients frame it in blocks the way the library snappy-java (of xerial.org)
+ * Snappy as it occurs in record batches: Java clients frame it in blocks the way the library snappy-java (xerial.org)
  * does, librdkafka and others send one raw block. Both are read; the framed form is written, as every client reads it.
  *
  *   | 0x82 "SNAPPY" 0x00 | version int32 | lowest compatible version int32 | { length int32 | raw block } ...

@@ -1,12 +1,13 @@
 /**
  * Zstandard: through `node:zlib` where Node has it (22.15 and later), else through libzstd compiled to WebAssembly. The
- * WebAssembly module is instantiated at first use, synchronously, so that nobody has to wait for it beforehand.
+ * WebAssembly module is instantiated at first use, synchronously, so that nobody has to wait for it beforehand. Its
+ * bytes are read through whoever may touch files: this room does not.
  */
 
-import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import * as zlib from 'node:zlib'
+import { assert } from '../assert.ts'
 import { MalformedError } from '../errors.ts'
 import { DecompressionLimitError } from './errors.ts'
 
@@ -167,6 +168,13 @@ const KEEP_WASM_BYTES = 64 * 1024 * 1024
 /** ZSTD_error_dstSize_tooSmall. */
 const ERROR_OUTPUT_TOO_SMALL = -70
 
+let readFile: ((path: string) => Uint8Array) | null = null
+
+/** Gives this room the way to read the one file that it needs, the WebAssembly module; the environments call it. */
+export function provideFileReader(read: (path: string) => Uint8Array): void {
+  readFile = read
+}
+
 let compiled: CompiledModule | null = null
 let instance: WasmModule | null = null
 
@@ -182,7 +190,8 @@ function wasm(folder: string): WasmModule {
   if (instance !== null) return instance
   const require = createRequire(import.meta.url)
   const glue = join(folder, 'zstd.js')
-  compiled ??= new WebAssembly.Module(readFileSync(join(folder, 'zstd.wasm')))
+  assert(readFile !== null, 'zstd is used only where its file can be read')
+  compiled ??= new WebAssembly.Module(readFile(join(folder, 'zstd.wasm')))
   const module = compiled
   // The glue keeps one instance in module scope; a fresh one wants a fresh copy of it.
   delete require.cache[require.resolve(glue)]
@@ -257,11 +266,18 @@ function wasmZstd(): ZstdCodec | null {
   }
 }
 
+const node = nodeZstd()
+const webAssembly = wasmZstd()
+
 /** Null where it is not there. For tests of both. */
-export const zstdCodecs: { readonly node: ZstdCodec | null; readonly wasm: ZstdCodec | null } = {
-  node: nodeZstd(),
-  wasm: wasmZstd(),
+export const zstdCodecs = {
+  node,
+  get wasm(): ZstdCodec | null {
+    return readFile === null ? null : webAssembly
+  },
 }
 
 /** The faster one that is there, or null. */
-export const zstdCodec: ZstdCodec | null = zstdCodecs.node ?? zstdCodecs.wasm
+export function zstdCodec(): ZstdCodec | null {
+  return zstdCodecs.node ?? zstdCodecs.wasm
+}

@@ -1,4 +1,5 @@
 import t from 'tap'
+import '../../../client/env-node.ts'
 import {
   CODEC_AVAILABILITY,
   CODEC_NAMES,

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import '../../../client/env-node.ts'
 import {
   BATCH_HEADER_BYTES,
   readBatchHeader,

@@ -1,4 +1,5 @@
 import t from 'tap'
+import '../../../../client/env-node.ts'
 import { zstdCodecs } from '../../../../client/protocol/compression/zstd.ts'
 import { MalformedError } from '../../../../client/protocol/errors.ts'
 
