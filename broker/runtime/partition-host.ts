@@ -35,6 +35,8 @@ export interface HostOptions {
   readonly storage: PartitionLog
   readonly state: LogState
   readonly highWatermark: Offset
+  /** Of the newest producer snapshot in the folder, -1 where there is none. */
+  readonly snapshotOffset: number
 }
 
 export class PartitionHost implements Wakeable {
@@ -73,6 +75,11 @@ export class PartitionHost implements Wakeable {
 
   get lastStableOffset(): Offset {
     return this.#driver.replica.lastStableOffset
+  }
+
+  /** False after the partition left this broker or the disk failed. */
+  get online(): boolean {
+    return this.#driver.unavailable === null
   }
 
   // ------------------------------------------------------------------------------------------- records
@@ -194,7 +201,7 @@ export class PartitionHost implements Wakeable {
       logEndOffset: state.logEndOffset,
       durableOffset: state.durableOffset,
       leaderEpoch: this.leaderEpoch,
-      online: this.#driver.unavailable === null,
+      online: this.online,
     }
   }
 
@@ -266,6 +273,11 @@ export class PartitionHost implements Wakeable {
   /** Finishes what is pending and closes the files; `clean` so that the next start has nothing to scan. */
   close(clean: boolean): Promise<void> {
     return this.#driver.close(clean)
+  }
+
+  /** From now on nobody is served; those who wait are told. `delete` follows. */
+  leave(): void {
+    this.#driver.leave(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
   }
 
   /** Removes the partition with all its files. */

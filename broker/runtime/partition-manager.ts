@@ -1,24 +1,41 @@
 /**
- * All partitions of this broker: opens them at start, makes and deletes them, and does what is to be done for all
- * from time to time (checkpoints, retention, flushes, expiry) with a few shared ticks.
+ * All partitions of this broker: opens them at start, makes and deletes them, and does what is to be done for all from
+ * time to time (checkpoints, retention, expiry of producers) behind one timer. A partition costs memory, not timers.
+ *
+ * It must never read a folder as a partition that it was not made for, and never lets a start look clean that followed
+ * an unclean stop.
  */
-import { type LeaderEpoch, type TopicId } from '../../client/protocol/types.ts'
+import { assert } from '../../client/protocol/assert.ts'
+import { type Offset, type TopicId } from '../../client/protocol/types.ts'
 import { type Env } from '../env.ts'
 import { type LogConfig } from '../log/config.ts'
+import { parentOf } from '../storage/checkpoints.ts'
+import { writePartitionMetadata } from '../storage/metadata-files.ts'
+import { SharedStorage } from '../storage/shared-storage.ts'
+import { type TailCache } from '../storage/tail-cache.ts'
+import { Checkpoints, type LastKnown, readLastKnown } from './checkpoints.ts'
 import { type DataFolder } from './data-folder.ts'
+import { DeadlineQueue } from './deadline-queue.ts'
+import { DiskScheduler } from './disk-scheduler.ts'
+import { openPartition } from './open-partition.ts'
+import {
+  type FolderSurvey,
+  freshSuffix,
+  moveAside,
+  partitionFolderName,
+  surveyFolder,
+  surveyFolders,
+} from './partition-folders.ts'
 import { type PartitionHost } from './partition-host.ts'
+import { type PartitionAssignment } from './partition-types.ts'
+import { RecoveryReport } from './recovery-report.ts'
+import { type HostServices } from './replica-driver.ts'
+import { Ticker } from './ticker.ts'
 
-/** A partition that belongs on this broker. */
-export interface PartitionAssignment {
-  readonly topicId: TopicId
-  readonly topicName: string
-  readonly partition: number
-  readonly config: LogConfig
-  readonly leaderEpoch: LeaderEpoch
-}
+export type { PartitionAssignment } from './partition-types.ts'
 
 export interface PartitionManagerConfig {
-  /** Partitions opened at a time (num.recovery.threads.per.data.dir, but these are no threads). */
+  /** Partitions opened, made or closed at a time (num.recovery.threads.per.data.dir, but these are no threads). */
   readonly parallelRecoveries: number
   /** Syncs under way at a time. */
   readonly parallelSyncs: number
@@ -54,46 +71,324 @@ export interface PartitionManagerOptions {
   readonly env: Env
   readonly dataFolder: DataFolder
   readonly config: PartitionManagerConfig
-  /** The broker must stop: a sync failed, or an assertion did. Nothing is acked after this call. */
+  /** The broker must stop: a sync failed, or an assertion did. Nothing is acknowledged after this call. */
   readonly onFatal: (error: Error) => void
 }
 
+/** How often files that were renamed to be deleted are looked at. */
+const PURGE_MS = 10_000
+
+const NOTHING_KNOWN: LastKnown = {
+  recoveryPoint: () => 0 as Offset,
+  highWatermark: () => 0 as Offset,
+  logStartOffset: () => 0 as Offset,
+}
+
 export class PartitionManager {
-  constructor(_options: PartitionManagerOptions) {}
+  readonly #env: Env
+  readonly #dataFolder: DataFolder
+  readonly #config: PartitionManagerConfig
+  readonly #onFatal: (error: Error) => void
+  readonly #shared: SharedStorage
+  readonly #services: HostServices
+  readonly #checkpoints: Checkpoints
+  readonly #ticker: Ticker
+  readonly #topics = new Map<TopicId, Map<number, PartitionHost>>()
+  /** The last piece of work on each folder; the next one waits for it. */
+  readonly #work = new Map<string, Promise<unknown>>()
+  #halted = false
+  #state: 'new' | 'running' | 'stopping' = 'new'
+
+  constructor(options: PartitionManagerOptions) {
+    const { env, config } = options
+    const { clock, timers, log } = env
+    this.#env = env
+    this.#dataFolder = options.dataFolder
+    this.#config = config
+    this.#onFatal = options.onFatal
+    this.#shared = new SharedStorage({ disk: env.disk, clock, log, tailCacheBytes: config.tailCacheBytes })
+    this.#checkpoints = new Checkpoints({
+      env,
+      dataDirectory: options.dataFolder.path,
+      hosts: () => this.hosts(),
+    })
+    this.#ticker = new Ticker({ clock, timers, log })
+    this.#services = {
+      clock,
+      log,
+      scheduler: new DiskScheduler({ timers, parallelSyncs: config.parallelSyncs }),
+      deadlines: new DeadlineQueue({ clock, timers }),
+      brokerId: options.dataFolder.nodeId,
+      halted: () => this.#halted,
+      fatal: error => this.#fatal(error),
+      saveLogStarts: () => this.#checkpoints.saveLogStarts(),
+    }
+  }
+
+  /** For the slabs' pressure: it gives up memory of batches that are on disk as well. */
+  get tailCache(): TailCache {
+    return this.#shared.tailCache
+  }
+
+  // ------------------------------------------------------------------------------------------- start and stop
 
   /**
    * Opens the given partitions, recovering those that were not closed cleanly, and makes those that have no folder yet.
-   * Folders that belong to none of them are reported and moved aside.
+   * Folders that belong to none of them are reported and moved aside. Rejects when one cannot be opened: what lies on
+   * the disk is then as it was found, but for what recovery sets right.
    */
-  start(_assignments: readonly PartitionAssignment[]): Promise<void> {
-    throw new Error('not implemented')
+  async start(assignments: readonly PartitionAssignment[]): Promise<void> {
+    assert(this.#state === 'new', 'a partition manager is started once')
+    const { path, cleanShutdown } = this.#dataFolder
+    const survey = await surveyFolders(this.#env.disk, path)
+    const present = await this.#setAside(survey, assignments)
+    const known = await readLastKnown(this.#env, path)
+    const report = new RecoveryReport(this.#env, assignments.length, cleanShutdown)
+    try {
+      await inParallel(assignments, this.#config.parallelRecoveries, async assignment => {
+        const isNew = !present.has(partitionFolderName(assignment.topicName, assignment.partition))
+        await this.#open(assignment, isNew, cleanShutdown, isNew ? NOTHING_KNOWN : known, report)
+        report.opened()
+      })
+    } catch (error) {
+      this.#dataFolder.markUnclean()
+      await this.#closeAll(false)
+      throw error
+    } finally {
+      report.end()
+    }
+    this.#state = 'running'
+    if (!cleanShutdown) await this.#checkpoints.saveRecoveryPoints()
+    this.#startTicks()
+    void this.#removeDeleted(survey.deleted)
   }
 
-  get(_topicId: TopicId, _partition: number): PartitionHost | undefined {
-    throw new Error('not implemented')
+  /**
+   * Stops serving. `clean`: everything is made durable and the checkpoints are written, so that the next start has
+   * nothing to scan; where that fails it rejects, and the data folder will not be marked clean. Else as little as possible.
+   */
+  async stop(clean: boolean): Promise<void> {
+    if (this.#state === 'stopping') return
+    this.#state = 'stopping'
+    await this.#ticker.stop()
+    await Promise.allSettled(this.#work.values())
+    const orderly = clean && !this.#halted
+    if (!orderly) this.#dataFolder.markUnclean()
+    try {
+      await this.#closeAll(orderly)
+      if (!orderly || this.#halted) return
+      await this.#checkpoints.saveRecoveryPoints()
+      await this.#checkpoints.saveHighWatermarks()
+      await this.#checkpoints.saveLogStarts()
+    } catch (error) {
+      this.#dataFolder.markUnclean()
+      throw error
+    } finally {
+      await this.#shared.close()
+    }
+  }
+
+  async #closeAll(clean: boolean): Promise<void> {
+    await inParallel([...this.hosts()], this.#config.parallelRecoveries, async host => {
+      if (clean) await this.#checkpoints.saveEpochs(host)
+      await host.close(clean)
+    })
+  }
+
+  // -------------------------------------------------------------------------------------------- partitions
+
+  get(topicId: TopicId, partition: number): PartitionHost | undefined {
+    return this.#topics.get(topicId)?.get(partition)
   }
 
   /** All partitions, in no particular order. */
-  hosts(): Iterable<PartitionHost> {
-    throw new Error('not implemented')
+  *hosts(): Generator<PartitionHost, void, undefined> {
+    for (const partitions of this.#topics.values()) yield* partitions.values()
   }
 
-  create(_assignment: PartitionAssignment): Promise<PartitionHost> {
-    throw new Error('not implemented')
+  /** Makes a partition, or opens it where its folder is there already. Content when it is open. */
+  create(assignment: PartitionAssignment): Promise<PartitionHost> {
+    const { topicId, topicName, partition } = assignment
+    const folder = partitionFolderName(topicName, partition)
+    return this.#oneAtATime(folder, async () => {
+      if (this.#state !== 'running') throw new Error(`${folder} cannot be made: the broker is stopping`)
+      const present = this.get(topicId, partition)
+      if (present !== undefined) return present
+      const survey = await surveyFolder(this.#env.disk, this.#dataFolder.path, topicName, partition)
+      const kept = await this.#setAside(survey, [assignment])
+      // A folder of its own that is there already is left from a creation that was cut short: it is looked through.
+      return this.#open(assignment, !kept.has(folder), false, NOTHING_KNOWN, null)
+    })
   }
 
   /** From the moment of the call on the partition is gone; resolves when its folder is renamed durably. */
-  delete(_topicId: TopicId, _partition: number): Promise<void> {
-    throw new Error('not implemented')
+  async delete(topicId: TopicId, partition: number): Promise<void> {
+    const host = this.get(topicId, partition)
+    if (host === undefined) return
+    const partitions = this.#topics.get(topicId)!
+    partitions.delete(partition)
+    if (partitions.size === 0) this.#topics.delete(topicId)
+    host.leave()
+    await this.#oneAtATime(host.name, () => host.delete(freshSuffix(this.#env)))
   }
 
   /** Config of every partition of a topic. */
-  updateConfig(_topicId: TopicId, _config: LogConfig): void {
-    throw new Error('not implemented')
+  updateConfig(topicId: TopicId, config: LogConfig): void {
+    for (const host of this.#topics.get(topicId)?.values() ?? []) host.updateConfig(config)
   }
 
-  /** `clean` false: as little as possible, as after a failed sync. */
-  stop(_clean: boolean): Promise<void> {
-    throw new Error('not implemented')
+  /** One round of retention over all partitions, as the ticks do it. */
+  async applyRetention(): Promise<void> {
+    for (const host of [...this.hosts()]) {
+      try {
+        await host.applyRetention()
+      } catch (error) {
+        this.#env.log.warn('old segments could not be deleted and are tried again later', {
+          partition: host.name,
+          error,
+        })
+      }
+    }
   }
+
+  async #open(
+    assignment: PartitionAssignment,
+    isNew: boolean,
+    cleanShutdown: boolean,
+    known: LastKnown,
+    report: RecoveryReport | null,
+  ): Promise<PartitionHost> {
+    const { topicId, topicName, partition } = assignment
+    const directory = `${this.#dataFolder.path}/${partitionFolderName(topicName, partition)}`
+    if (isNew) await this.#makeFolder(directory, topicId)
+    const host = await openPartition({
+      env: this.#env,
+      shared: this.#shared,
+      services: this.#services,
+      assignment,
+      directory,
+      cleanShutdown: isNew || cleanShutdown,
+      recoveryPoint: known.recoveryPoint(topicName, partition),
+      highWatermark: known.highWatermark(topicName, partition),
+      logStartOffset: known.logStartOffset(topicName, partition),
+      producerIdExpirationMs: this.#config.producerIdExpirationMs,
+      onProgress: progress => report?.scanned(progress),
+    })
+    let partitions = this.#topics.get(topicId)
+    if (partitions === undefined) this.#topics.set(topicId, (partitions = new Map()))
+    partitions.set(partition, host)
+    return host
+  }
+
+  /** The folder says whose it is before anything else is in it. */
+  async #makeFolder(directory: string, topicId: TopicId): Promise<void> {
+    await this.#env.disk.makeDirectory(directory)
+    await writePartitionMetadata(this.#env.disk, directory, topicId)
+    await this.#env.disk.syncDirectory(parentOf(directory))
+  }
+
+  /** Moves folders aside that belong to none of `assignments`; returns the names of those that do belong. */
+  async #setAside(survey: FolderSurvey, assignments: readonly PartitionAssignment[]): Promise<Set<string>> {
+    const wanted = new Map(
+      assignments.map(({ topicName, partition, topicId }) => [
+        partitionFolderName(topicName, partition),
+        topicId,
+      ]),
+    )
+    const kept = new Set<string>()
+    for (const { topicName, partition, topicId } of survey.partitions) {
+      const name = partitionFolderName(topicName, partition)
+      const owner = wanted.get(name)
+      if (owner !== undefined && (topicId === null || topicId === owner)) {
+        if (topicId === null)
+          await writePartitionMetadata(this.#env.disk, `${this.#dataFolder.path}/${name}`, owner)
+        kept.add(name)
+        continue
+      }
+      const aside = await moveAside(this.#env, this.#dataFolder.path, name)
+      this.#env.log.error(
+        'a folder belongs to no partition of this cluster and was moved aside, unread; remove it when nobody misses it',
+        { folder: name, topicId, nowNamed: aside, expectedTopicId: owner ?? null },
+      )
+    }
+    return kept
+  }
+
+  #oneAtATime<T>(folder: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#work.get(folder) ?? Promise.resolve()
+    const result = before.then(work, work)
+    const entry = result
+      .catch(() => {})
+      .then(() => {
+        if (this.#work.get(folder) === entry) this.#work.delete(folder)
+      })
+    this.#work.set(folder, entry)
+    return result
+  }
+
+  // -------------------------------------------------------------------------------------------- rounds
+
+  #startTicks(): void {
+    const config = this.#config
+    const expire = (): void => {
+      const wallMs = this.#env.clock.wallMs()
+      for (const host of this.hosts()) host.state.producers.expire(wallMs, config.producerIdExpirationMs)
+    }
+    const purge = async (): Promise<void> => {
+      for (const host of [...this.hosts()]) await host.purgeDeleted()
+    }
+    this.#ticker.every(config.recoveryPointCheckpointMs, 'writing the recovery points', () =>
+      this.#checkpoints.saveRecoveryPoints(),
+    )
+    this.#ticker.every(config.highWatermarkCheckpointMs, 'writing the high watermarks', () =>
+      this.#checkpoints.saveHighWatermarks(),
+    )
+    this.#ticker.every(config.logStartCheckpointMs, 'writing the log start offsets', () =>
+      this.#checkpoints.saveLogStarts(),
+    )
+    this.#ticker.every(config.retentionCheckMs, 'retention', () => this.applyRetention())
+    this.#ticker.every(config.producerIdExpirationCheckMs, 'the expiry of producers', expire)
+    this.#ticker.every(PURGE_MS, 'the removal of deleted files', purge)
+  }
+
+  async #removeDeleted(folders: readonly string[]): Promise<void> {
+    for (const folder of folders) {
+      try {
+        await this.#env.disk.removeTree(`${this.#dataFolder.path}/${folder}`)
+      } catch (error) {
+        this.#env.log.warn('the folder of a deleted partition could not be removed', { folder, error })
+      }
+    }
+  }
+
+  #fatal(error: Error): void {
+    if (this.#halted) return
+    this.#halted = true
+    this.#dataFolder.markUnclean()
+    this.#onFatal(error)
+  }
+}
+
+/** Runs `work` on all of `items`, `limit` at a time; rejects with the first error after those under way have ended. */
+async function inParallel<T>(
+  items: readonly T[],
+  limit: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  let next = 0
+  let failed = false
+  let failure: unknown = null
+  const worker = async (): Promise<void> => {
+    while (!failed && next < items.length) {
+      const item = items[next++]!
+      try {
+        await work(item)
+      } catch (error) {
+        failure ??= error
+        failed = true
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker))
+  if (failed) throw failure
 }

@@ -3,7 +3,8 @@
  * buffers in it.
  */
 import { type ErrorCode } from '../../client/protocol/errors.ts'
-import { type LeaderEpoch, type Offset, type ProducerId } from '../../client/protocol/types.ts'
+import { type LeaderEpoch, type Offset, type ProducerId, type TopicId } from '../../client/protocol/types.ts'
+import { type LogConfig } from '../log/config.ts'
 
 export type Isolation = 'read_uncommitted' | 'read_committed'
 
@@ -103,4 +104,13 @@ export interface PartitionDescription {
   readonly leaderEpoch: LeaderEpoch
   /** False after the partition was deleted or its files failed. */
   readonly online: boolean
+}
+
+/** A partition that belongs on this broker. */
+export interface PartitionAssignment {
+  readonly topicId: TopicId
+  readonly topicName: string
+  readonly partition: number
+  readonly config: LogConfig
+  readonly leaderEpoch: LeaderEpoch
 }

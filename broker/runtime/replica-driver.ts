@@ -42,6 +42,8 @@ export interface DriverOptions {
   readonly storage: PartitionLog
   readonly state: LogState
   readonly highWatermark: Offset
+  /** Of the newest producer snapshot in the folder, -1 where there is none. */
+  readonly snapshotOffset: number
 }
 
 export type Reply = (outcome: ProduceOutcome) => void
@@ -64,7 +66,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   #deleting: Promise<void> = Promise.resolve()
   /** Producer snapshots of rolls whose data is not durable yet, oldest first. */
   #snapshots: ProducerSnapshot[] = []
-  #snapshotOffset = -1
+  #snapshotOffset: number
   /** Who owns the bytes that are being produced in this very call. */
   #owner: Retained | null = null
   #outbox: ProduceReply<Reply>[] = []
@@ -75,6 +77,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     this.#name = options.name
     this.#services = options.services
     this.storage = options.storage
+    this.#snapshotOffset = options.snapshotOffset
     this.replica = new Replica({
       brokerId: options.services.brokerId,
       log: options.state,
@@ -285,10 +288,10 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     await this.storage.delete(unique)
   }
 
+  /** Without one the next start would read the log from the last snapshot on, for producers that may not even exist. */
   async #snapshotAtEnd(): Promise<void> {
     const { logEndOffset, producers } = this.replica.log
-    // An older snapshot without any producer is as good as none, but a stale one with some is not.
-    if (this.#snapshotOffset === logEndOffset || (producers.size === 0 && this.#snapshotOffset === -1)) return
+    if (this.#snapshotOffset === logEndOffset || logEndOffset === 0) return
     await this.storage.writeSnapshot({ offset: logEndOffset, entries: producers.snapshot() })
   }
 

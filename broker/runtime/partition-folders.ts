@@ -1,0 +1,79 @@
+/**
+ * The folders of partitions inside the data folder: whose they are by name and by `partition.metadata`, and what becomes
+ * of those that belong to nobody. A folder is never read as a partition that it was not made for: a topic that was
+ * deleted and made anew has a new id, and its old records must not come back.
+ */
+import { type TopicId } from '../../client/protocol/types.ts'
+import { type Disk, DiskError, type Env } from '../env.ts'
+import { readPartitionMetadata } from '../storage/metadata-files.ts'
+
+export interface PartitionFolder {
+  readonly topicName: string
+  readonly partition: number
+  /** Null in a folder that does not say. */
+  readonly topicId: TopicId | null
+}
+
+/** What a data folder holds. */
+export interface FolderSurvey {
+  readonly partitions: readonly PartitionFolder[]
+  /** Left over from deletions that a stop has cut short. */
+  readonly deleted: readonly string[]
+}
+
+/** Kafka's own folder of cluster metadata looks like a partition and is none of ours. */
+const FOREIGN = new Set(['__cluster_metadata-0'])
+const FOLDER_NAME = /^([a-zA-Z0-9._-]{1,249})-(\d{1,10})$/
+const DELETED_NAME = /\.[0-9a-f]{32}-delete$/
+/** A file name has 255 bytes at most. */
+const MAX_NAME = 255
+
+export function partitionFolderName(topicName: string, partition: number): string {
+  return `${topicName}-${partition}`
+}
+
+export async function surveyFolders(disk: Disk, dataDirectory: string): Promise<FolderSurvey> {
+  const partitions: PartitionFolder[] = []
+  const deleted: string[] = []
+  for (const { name, kind } of await disk.list(dataDirectory)) {
+    if (kind !== 'directory' || FOREIGN.has(name)) continue
+    if (DELETED_NAME.test(name)) deleted.push(name)
+    const match = FOLDER_NAME.exec(name)
+    if (match === null || String(Number(match[2])) !== match[2]) continue
+    const topicId = await readPartitionMetadata(disk, `${dataDirectory}/${name}`)
+    partitions.push({ topicName: match[1]!, partition: Number(match[2]), topicId })
+  }
+  return { partitions, deleted }
+}
+
+/** The same for the folder of one partition; with thousands of others beside it, those are not looked at. */
+export async function surveyFolder(
+  disk: Disk,
+  dataDirectory: string,
+  topicName: string,
+  partition: number,
+): Promise<FolderSurvey> {
+  const directory = `${dataDirectory}/${partitionFolderName(topicName, partition)}`
+  try {
+    await disk.list(directory)
+  } catch (error) {
+    if (error instanceof DiskError && error.code === 'NOT_FOUND') return { partitions: [], deleted: [] }
+    throw error
+  }
+  const topicId = await readPartitionMetadata(disk, directory)
+  return { partitions: [{ topicName, partition, topicId }], deleted: [] }
+}
+
+/** Renames a folder that belongs to no partition, as Kafka does (KIP-858), and returns its new name. */
+export async function moveAside(env: Env, dataDirectory: string, folder: string): Promise<string> {
+  const suffix = `.${freshSuffix(env)}-stray`
+  const aside = folder.slice(0, MAX_NAME - suffix.length) + suffix
+  await env.disk.rename(`${dataDirectory}/${folder}`, `${dataDirectory}/${aside}`)
+  await env.disk.syncDirectory(dataDirectory)
+  return aside
+}
+
+/** Makes the name of a renamed folder one of its kind: 32 hexadecimal digits. */
+export function freshSuffix(env: Env): string {
+  return Buffer.from(env.random.bytes(16)).toString('hex')
+}
