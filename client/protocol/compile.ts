@@ -70,8 +70,11 @@ export function compile(layout: StructLayout): CompiledMessage {
   const source = new Source()
   const decode = source.structDecoder(layout)
   const encode = source.structEncoder(layout)
-  const body = `'use strict'\n${source.text()}return { decode: ${decode}, encode: ${encode} }\n//# sourceURL=sluice:${layout.name}.v${layout.version}`
-  return new Function('refuse', body)(refuse) as CompiledMessage
+  const result = `return { decode: ${decode}, encode: ${encode} }`
+  const where = `//# sourceURL=sluice:${layout.name}.v${layout.version}`
+  return new Function('refuse', `'use strict'\n${source.text()}${result}\n${where}`)(
+    refuse,
+  ) as CompiledMessage
 }
 
 const MIN_SCALAR_BYTES: Readonly<Record<ScalarLayout, number>> = {
@@ -246,7 +249,9 @@ class Source {
       case 'scalar':
         return 'new Uint8Array(0)'
       case 'struct':
-        return `{ ${field.type.struct.fields.map(inner => `${inner.name}: ${this.#defaultExpression(inner)}`).join(', ')} }`
+        return `{ ${field.type.struct.fields
+          .map(inner => `${inner.name}: ${this.#defaultExpression(inner)}`)
+          .join(', ')} }`
       default:
         return field.type satisfies never
     }

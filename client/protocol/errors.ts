@@ -9,7 +9,10 @@ export class ProtocolError extends Error {
   override readonly name: string = 'ProtocolError'
 }
 
-/** The bytes make no sense: cut short, a length beyond the frame, a number out of range. The stream cannot be trusted any more. */
+/**
+ * The bytes make no sense: cut short, a length beyond the frame, a number out of range. The stream cannot be
+ * trusted any more.
+ */
 export class MalformedError extends ProtocolError {
   override readonly name = 'MalformedError'
 }

@@ -54,7 +54,7 @@ export function decodeRequestHeader(reader: Reader): RequestHeader {
   if (api === undefined || apiVersion < api.minVersion || apiVersion > api.maxVersion) {
     return { apiKey, apiVersion, correlationId, clientId: null }
   }
-  // The client id keeps its 16-bit length in the flexible header: a broker must be able to read it before it knows the version.
+  // The client id keeps its 16-bit length in the flexible header, so that it can be read whatever the version.
   const clientId = reader.nullableString()
   if (api.requestHeaderVersion(apiVersion) === 2) reader.unknownTaggedFields()
   return { apiKey, apiVersion, correlationId, clientId }

@@ -38,7 +38,10 @@ export type Scalar =
   | 'bytes'
   | 'records'
 
-/** In which versions a field is there, and as what. Versions that a message does not have may be named; they do not count. */
+/**
+ * In which versions a field is there, and as what. Versions that a message does not have may be named; they do
+ * not count.
+ */
 export interface Options<T> {
   /** The first version that has the field; without it, all. */
   readonly since?: number
@@ -46,7 +49,10 @@ export interface Options<T> {
   readonly until?: number
   /** May be null: in every version, or from this one on. */
   readonly nullable?: true | number
-  /** What stands for the field where it is left out. Where a default is needed and none is named: zero, '', false, or empty. */
+  /**
+   * What stands for the field where it is left out. Where a default is needed and none is named: zero, '',
+   * false, or empty.
+   */
   readonly default?: T | null
   /** Makes it a tagged field: out of line, left out when it holds its default. */
   readonly tag?: number
@@ -59,7 +65,10 @@ type NoOptions = Record<never, never>
 /** Carries the types of a field; no such property exists. */
 declare const types: unique symbol
 
-/** One field of a structure: `Value` is what is decoded, `Given` what may be encoded, `Omittable` whether it may be left out. */
+/**
+ * One field of a structure: `Value` is what is decoded, `Given` what may be encoded, `Omittable` whether it may
+ * be left out.
+ */
 export class Field<Value = unknown, Given = Value, Omittable extends boolean = boolean> {
   declare readonly [types]?: { readonly value: Value; readonly given: Given; readonly omittable: Omittable }
   /** A scalar, the fields of a structure, or the one kind of element of an array. */
@@ -135,7 +144,10 @@ export const string = scalar<string>('string')
 /** Decodes to a slice of the frame: who keeps it for longer than the frame copies it. */
 export const bytes = scalar<Uint8Array>('bytes')
 
-/** Record batches, undecoded: a slice of the frame, or null. May be encoded from slices that follow each other, which are sent by reference. */
+/**
+ * Record batches, undecoded: a slice of the frame, or null. May be encoded from slices that follow each other,
+ * which are sent by reference.
+ */
 export function records<const O extends Options<Uint8Array> = NoOptions>(
   options?: O,
 ): Field<Uint8Array | null, Uint8Array | readonly Uint8Array[] | null, Omittable<O>> {
@@ -165,7 +177,10 @@ export function array(element: Field | Fields, options?: Options<never>): Field<
 
 /** One version of a message. */
 export interface Codec<Value, Given> {
-  /** Reads the message, which must end where the reader ends. Throws MalformedError; byte fields are slices of the reader's buffer. */
+  /**
+   * Reads the message, which must end where the reader ends. Throws MalformedError; byte fields are slices of
+   * the reader's buffer.
+   */
   decode(reader: Reader): Value
   /**
    * Throws UnsupportedVersionError where a field holds what the version cannot carry, and UnencodableError where a
@@ -184,7 +199,10 @@ export interface Message<Value = unknown, Given = Value> {
   readonly fields: Fields
   /** The codec of one version, compiled when first asked for. Throws UnsupportedVersionError. */
   at(version: number): Codec<Value, Given>
-  /** The same with 64-bit integers as bigint, and float64 as the bigint of its bits: for tools that must not lose any. */
+  /**
+   * The same with 64-bit integers as bigint, and float64 as the bigint of its bits: for tools that must not lose
+   * any.
+   */
   exactAt(version: number): Codec<unknown, unknown>
 }
 

@@ -290,7 +290,10 @@ export class Session {
     reply.resolve(response)
   }
 
-  /** Ends the session: every request that waits is rejected with `error`, in order. May be called again, to no effect. */
+  /**
+   * Ends the session: every request that waits is rejected with `error`, in order. May be called again, to no
+   * effect.
+   */
   fail(error: Error): void {
     if (this.#state === 'failed') return
     this.#state = 'failed'

@@ -1,8 +1,8 @@
 /**
  * AddPartitionsToTxn: tells the transaction coordinator which partitions a transaction is about to write to.
  *
- * Versions: 3 is flexible, 4 takes several transactions at once and can merely verify, for brokers (KIP-890); its fields
- * of old stay behind with the name V3AndBelow. 5 may answer TRANSACTION_ABORTABLE.
+ * Versions: 3 is flexible, 4 takes several transactions at once and can merely verify, for brokers (KIP-890);
+ * its fields of old stay behind with the name V3AndBelow. 5 may answer TRANSACTION_ABORTABLE.
  */
 import { array, bool, type Infer, int16, int32, message, producerId, string } from '../schema.ts'
 

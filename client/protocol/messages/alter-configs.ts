@@ -1,6 +1,6 @@
 /**
- * AlterConfigs: replaces all configs of a resource by those that are given; what is not named falls back to its default.
- * IncrementalAlterConfigs is what clients should use.
+ * AlterConfigs: replaces all configs of a resource by those that are given; what is not named falls back to
+ * its default. IncrementalAlterConfigs is what clients should use.
  *
  * Versions: 2 is flexible.
  */

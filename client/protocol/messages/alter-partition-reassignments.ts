@@ -1,5 +1,6 @@
 /**
- * AlterPartitionReassignments: moves partitions to other brokers, or cancels such a move where replicas are null (KIP-455).
+ * AlterPartitionReassignments: moves partitions to other brokers, or cancels such a move where replicas are
+ * null (KIP-455).
  *
  * Versions: 1 may refuse a change of the number of replicas.
  */

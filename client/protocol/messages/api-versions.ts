@@ -1,10 +1,11 @@
 /**
- * ApiVersions: tells which APIs a broker serves, and in which versions. The first request on a connection. A broker that
- * does not know the version asked for answers in version 0 with UNSUPPORTED_VERSION and its own range, so version 0 of
- * the response is read by everyone, and the response header never has tagged fields.
+ * ApiVersions: tells which APIs a broker serves, and in which versions. The first request on a connection. A
+ * broker that does not know the version asked for answers in version 0 with UNSUPPORTED_VERSION and its own
+ * range, so version 0 of the response is read by everyone, and the response header never has tagged fields.
  *
- * Versions: 1 adds the throttle time, 3 is flexible and carries the client's software (KIP-511) and the cluster's features
- * (KIP-584); below 4, features whose lowest version is 0 are left out; 5 lets the client say whom it expects to meet.
+ * Versions: 1 adds the throttle time, 3 is flexible and carries the client's software (KIP-511) and the
+ * cluster's features (KIP-584); below 4, features whose lowest version is 0 are left out; 5 lets the client say
+ * whom it expects to meet.
  */
 import { array, bool, type Infer, int16, int32, int64, message, string } from '../schema.ts'
 

@@ -1,8 +1,10 @@
 /**
- * ConsumerGroupHeartbeat: the one request by which a member of a new-style group joins, tells what it owns and wants, learns
- * its assignment, and leaves (KIP-848). Member epoch 0 joins, -1 leaves, -2 leaves for a while as a static member.
+ * ConsumerGroupHeartbeat: the one request by which a member of a new-style group joins, tells what it owns and
+ * wants, learns its assignment, and leaves (KIP-848). Member epoch 0 joins, -1 leaves, -2 leaves for a while as
+ * a static member.
  *
- * Versions: 1 subscribes by a pattern that the broker matches, and has the client choose its member id (KIP-1082).
+ * Versions: 1 subscribes by a pattern that the broker matches, and has the client choose its member id
+ * (KIP-1082).
  */
 import { array, type Infer, int16, int32, message, string, struct, uuid } from '../schema.ts'
 

@@ -1,9 +1,9 @@
 /**
  * CreateTopics: makes topics, with partitions counted or assigned to brokers one by one, and configs.
  *
- * Versions: 2 is the oldest that is served, 4 takes -1 for the broker's default number of partitions and replicas (KIP-464),
- * 5 is flexible and answers with what was made (KIP-525), 6 may be throttled by a quota (KIP-599), 7 answers with topic ids
- * (KIP-516).
+ * Versions: 2 is the oldest that is served, 4 takes -1 for the broker's default number of partitions and
+ * replicas (KIP-464), 5 is flexible and answers with what was made (KIP-525), 6 may be throttled by a quota
+ * (KIP-599), 7 answers with topic ids (KIP-516).
  */
 import { array, bool, type Infer, int8, int16, int32, message, string, uuid } from '../schema.ts'
 

@@ -1,8 +1,9 @@
 /**
- * DescribeConfigs: configs of topics (resource type 2), brokers (4) and other resources, with where each value comes from.
+ * DescribeConfigs: configs of topics (resource type 2), brokers (4) and other resources, with where each value
+ * comes from.
  *
- * Versions: 1 tells the source of a value and its synonyms (KIP-226), 3 adds types and documentation (KIP-569), 4 is
- * flexible.
+ * Versions: 1 tells the source of a value and its synonyms (KIP-226), 3 adds types and documentation (KIP-569),
+ * 4 is flexible.
  */
 import { array, bool, type Infer, int8, int16, int32, message, string } from '../schema.ts'
 

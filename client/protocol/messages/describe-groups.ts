@@ -1,8 +1,8 @@
 /**
  * DescribeGroups: state and members of classic groups.
  *
- * Versions: 3 adds authorized operations (KIP-430), 4 static members (KIP-345), 5 is flexible, 6 has an error message, and
- * answers GROUP_ID_NOT_FOUND where older ones describe a missing group as dead (KIP-1043).
+ * Versions: 3 adds authorized operations (KIP-430), 4 static members (KIP-345), 5 is flexible, 6 has an error
+ * message, and answers GROUP_ID_NOT_FOUND where older ones describe a missing group as dead (KIP-1043).
  */
 import { array, bool, bytes, type Infer, int16, int32, message, string } from '../schema.ts'
 

@@ -1,8 +1,8 @@
 /**
  * DescribeLogDirs: size of the partitions in each data folder of a broker.
  *
- * Versions: 2 is flexible, 3 has an error for the whole response, 4 adds total and usable bytes of the volume (KIP-827),
- * 5 tells whether a folder takes no new partitions.
+ * Versions: 2 is flexible, 3 has an error for the whole response, 4 adds total and usable bytes of the volume
+ * (KIP-827), 5 tells whether a folder takes no new partitions.
  */
 import { array, bool, type Infer, int16, int32, int64, message, string } from '../schema.ts'
 

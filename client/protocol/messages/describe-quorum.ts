@@ -1,8 +1,8 @@
 /**
  * DescribeQuorum: leader, voters and observers of the metadata quorum (KIP-595).
  *
- * Versions: 1 adds when a replica was last heard of and last caught up (KIP-836), 2 error messages, directory ids and the
- * voters' endpoints (KIP-853).
+ * Versions: 1 adds when a replica was last heard of and last caught up (KIP-836), 2 error messages, directory
+ * ids and the voters' endpoints (KIP-853).
  */
 import { array, type Infer, int16, int32, int64, message, string, uint16, uuid } from '../schema.ts'
 

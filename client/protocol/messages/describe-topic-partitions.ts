@@ -1,6 +1,6 @@
 /**
- * DescribeTopicPartitions: partitions of topics, page by page, with their eligible leader replicas (KIP-966). A cursor says
- * where the next page begins.
+ * DescribeTopicPartitions: partitions of topics, page by page, with their eligible leader replicas (KIP-966).
+ * A cursor says where the next page begins.
  */
 import { array, bool, type Infer, int16, int32, message, string, struct, uuid } from '../schema.ts'
 

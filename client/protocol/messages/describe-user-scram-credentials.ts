@@ -1,5 +1,6 @@
 /**
- * DescribeUserScramCredentials: which SCRAM mechanisms users have credentials for, and with how many iterations (KIP-554).
+ * DescribeUserScramCredentials: which SCRAM mechanisms users have credentials for, and with how many
+ * iterations (KIP-554).
  */
 import { array, type Infer, int8, int16, int32, message, string } from '../schema.ts'
 

@@ -1,8 +1,8 @@
 /**
  * EndTxn: commits or aborts a transaction.
  *
- * Versions: 3 is flexible, 4 may answer TRANSACTION_ABORTABLE, 5 answers with the raised epoch that the next transaction has
- * to use (KIP-890).
+ * Versions: 3 is flexible, 4 may answer TRANSACTION_ABORTABLE, 5 answers with the raised epoch that the next
+ * transaction has to use (KIP-890).
  */
 import { bool, type Infer, int16, int32, message, producerId, string } from '../schema.ts'
 

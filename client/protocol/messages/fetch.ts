@@ -1,12 +1,12 @@
 /**
- * Fetch: reads record batches of partitions from given offsets, and waits for more where there are too few. Consumers
- * and followers use the same request; a follower gives its replica id.
+ * Fetch: reads record batches of partitions from given offsets, and waits for more where there are too few.
+ * Consumers and followers use the same request; a follower gives its replica id.
  *
- * Versions: 4 is the oldest (record batch v2, isolation level), 7 adds incremental fetch sessions (KIP-227), 9 fences by
- * leader epoch (KIP-320), 10 allows zstd, 11 may send a consumer to a near replica (KIP-392), 12 is flexible and reports
- * where logs diverge (KIP-595), 13 names topics by id (KIP-516), 15 moves the replica id into a tagged field (KIP-903),
- * 16 names the endpoints of new leaders (KIP-951), 17 adds the follower's directory (KIP-853), 18 its high watermark
- * (KIP-1166).
+ * Versions: 4 is the oldest (record batch v2, isolation level), 7 adds incremental fetch sessions (KIP-227), 9
+ * fences by leader epoch (KIP-320), 10 allows zstd, 11 may send a consumer to a near replica (KIP-392), 12 is
+ * flexible and reports where logs diverge (KIP-595), 13 names topics by id (KIP-516), 15 moves the replica id
+ * into a tagged field (KIP-903), 16 names the endpoints of new leaders (KIP-951), 17 adds the follower's
+ * directory (KIP-853), 18 its high watermark (KIP-1166).
  *
  * Records in a response are empty rather than null where there are none: librdkafka takes null for an error.
  */

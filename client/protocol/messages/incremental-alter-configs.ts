@@ -1,5 +1,6 @@
 /**
- * IncrementalAlterConfigs: sets (operation 0), deletes (1), appends to (2) or subtracts from (3) single configs (KIP-339).
+ * IncrementalAlterConfigs: sets (operation 0), deletes (1), appends to (2) or subtracts from (3) single
+ * configs (KIP-339).
  *
  * Versions: 1 is flexible.
  */

@@ -1,9 +1,10 @@
 /**
- * InitProducerId: gives a producer its id and epoch. For a transactional id it also ends what the former holder of that id
- * had left open, and fences it.
+ * InitProducerId: gives a producer its id and epoch. For a transactional id it also ends what the former
+ * holder of that id had left open, and fences it.
  *
- * Versions: 2 is flexible, 3 lets a producer raise its own epoch (KIP-360), 4 may answer PRODUCER_FENCED (KIP-588), 5
- * TRANSACTION_ABORTABLE (KIP-890). Version 6 (two-phase commit, KIP-939) is not stable in Kafka 4.4, and not described.
+ * Versions: 2 is flexible, 3 lets a producer raise its own epoch (KIP-360), 4 may answer PRODUCER_FENCED
+ * (KIP-588), 5 TRANSACTION_ABORTABLE (KIP-890). Version 6 (two-phase commit, KIP-939) is not stable in Kafka
+ * 4.4, and not described.
  */
 import { type Infer, int16, int32, message, producerId, string } from '../schema.ts'
 

@@ -1,11 +1,11 @@
 /**
- * JoinGroup: enters a classic group, and waits until the group's rebalance has gathered its members. The answer to the
- * leader lists all members with their metadata, so that it can assign.
+ * JoinGroup: enters a classic group, and waits until the group's rebalance has gathered its members. The
+ * answer to the leader lists all members with their metadata, so that it can assign.
  *
- * Versions: 1 adds the rebalance timeout (before, the session timeout stood for both), 4 makes a new dynamic member come
- * back with the id that it is given (MEMBER_ID_REQUIRED, KIP-394), 5 adds static members (KIP-345), 6 is flexible,
- * 7 names the protocol type and lets the protocol name be null (KIP-559), 8 carries a reason (KIP-800), 9 may tell the
- * leader to skip the assignment (KIP-814).
+ * Versions: 1 adds the rebalance timeout (before, the session timeout stood for both), 4 makes a new dynamic
+ * member come back with the id that it is given (MEMBER_ID_REQUIRED, KIP-394), 5 adds static members (KIP-345),
+ * 6 is flexible, 7 names the protocol type and lets the protocol name be null (KIP-559), 8 carries a reason
+ * (KIP-800), 9 may tell the leader to skip the assignment (KIP-814).
  */
 import { array, bool, bytes, type Infer, int16, int32, message, string } from '../schema.ts'
 

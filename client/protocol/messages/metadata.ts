@@ -1,11 +1,12 @@
 /**
- * Metadata: tells which brokers there are, which topics, and who leads each partition. The first thing that every client
- * asks, and asks again whenever a leader is not where it was thought to be.
+ * Metadata: tells which brokers there are, which topics, and who leads each partition. The first thing that
+ * every client asks, and asks again whenever a leader is not where it was thought to be.
  *
- * Versions: in version 0 an empty list of topics means all; from 1 on null means all and empty means none. 4 lets the
- * client refuse auto-creation, 5 lists offline replicas, 7 adds leader epochs (KIP-320), 8 authorized operations (KIP-430),
- * 9 is flexible, 10 adds topic ids, 11 drops the cluster's authorized operations in favour of DescribeCluster (KIP-700),
- * 12 allows to ask by topic id (KIP-516), 13 has an error for the whole response (KIP-1102).
+ * Versions: in version 0 an empty list of topics means all; from 1 on null means all and empty means none. 4
+ * lets the client refuse auto-creation, 5 lists offline replicas, 7 adds leader epochs (KIP-320), 8 authorized
+ * operations (KIP-430), 9 is flexible, 10 adds topic ids, 11 drops the cluster's authorized operations in favour
+ * of DescribeCluster (KIP-700), 12 allows to ask by topic id (KIP-516), 13 has an error for the whole response
+ * (KIP-1102).
  */
 import { array, bool, type Infer, int16, int32, message, string, uuid } from '../schema.ts'
 

@@ -1,10 +1,10 @@
 /**
- * OffsetFetch: reads the offsets that groups have committed. A partition without a commit is answered with offset -1 and
- * no error.
+ * OffsetFetch: reads the offsets that groups have committed. A partition without a commit is answered with
+ * offset -1 and no error.
  *
- * Versions: 2 allows null for all topics of the group, 5 adds leader epochs (KIP-320), 6 is flexible, 7 may insist on
- * offsets that no open transaction can still change (KIP-447), 8 asks for several groups at once (KIP-709), 9 carries
- * member id and epoch (KIP-848), 10 names topics by id.
+ * Versions: 2 allows null for all topics of the group, 5 adds leader epochs (KIP-320), 6 is flexible, 7 may
+ * insist on offsets that no open transaction can still change (KIP-447), 8 asks for several groups at once
+ * (KIP-709), 9 carries member id and epoch (KIP-848), 10 names topics by id.
  */
 import { array, bool, type Infer, int16, int32, int64, message, string, uuid } from '../schema.ts'
 

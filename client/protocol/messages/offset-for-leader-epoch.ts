@@ -1,6 +1,6 @@
 /**
- * OffsetForLeaderEpoch: where the log of a leader ended in a given epoch, so that who has read on from another log can tell
- * where the two diverge (KIP-101, KIP-320).
+ * OffsetForLeaderEpoch: where the log of a leader ended in a given epoch, so that who has read on from another
+ * log can tell where the two diverge (KIP-101, KIP-320).
  *
  * Versions: 2 is the oldest that is served, 3 lets a follower say who it is, 4 is flexible.
  */

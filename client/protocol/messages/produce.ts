@@ -1,11 +1,11 @@
 /**
- * Produce: appends record batches to partitions, one batch for each partition of a request. With acks 0 there is no
- * response at all.
+ * Produce: appends record batches to partitions, one batch for each partition of a request. With acks 0 there
+ * is no response at all.
  *
- * Versions: 3 brought transactions and record batch v2, and is the oldest that is served; 0 to 2 are described because
- * librdkafka reads off version 0 whether a broker knows compression. 7 allows zstd (KIP-110), 8 names the records that
- * were refused (KIP-467), 9 is flexible, 10 lets an error name the new leader (KIP-951), 12 adds a transaction's partitions
- * to it on the way (KIP-890), 13 names topics by id (KIP-516).
+ * Versions: 3 brought transactions and record batch v2, and is the oldest that is served; 0 to 2 are described
+ * because librdkafka reads off version 0 whether a broker knows compression. 7 allows zstd (KIP-110), 8 names
+ * the records that were refused (KIP-467), 9 is flexible, 10 lets an error name the new leader (KIP-951), 12
+ * adds a transaction's partitions to it on the way (KIP-890), 13 names topics by id (KIP-516).
  */
 import { array, type Infer, int16, int32, int64, message, records, string, struct, uuid } from '../schema.ts'
 

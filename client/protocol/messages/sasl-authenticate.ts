@@ -1,7 +1,8 @@
 /**
  * SaslAuthenticate: one step of a SASL exchange (KIP-152).
  *
- * Versions: 1 tells how long the session is good for, after which it must be authenticated again (KIP-368), 2 is flexible.
+ * Versions: 1 tells how long the session is good for, after which it must be authenticated again (KIP-368), 2 is
+ * flexible.
  */
 import { bytes, type Infer, int16, int64, message, string } from '../schema.ts'
 

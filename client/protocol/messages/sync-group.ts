@@ -1,8 +1,8 @@
 /**
  * SyncGroup: the leader of a classic group hands in the assignment, every member gets its own part of it.
  *
- * Versions: 3 adds static members (KIP-345), 4 is flexible, 5 names protocol type and name, so that a mismatch is noticed
- * (KIP-559).
+ * Versions: 3 adds static members (KIP-345), 4 is flexible, 5 names protocol type and name, so that a mismatch
+ * is noticed (KIP-559).
  */
 import { array, bytes, type Infer, int16, int32, message, string } from '../schema.ts'
 

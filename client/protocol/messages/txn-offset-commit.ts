@@ -1,8 +1,10 @@
 /**
- * TxnOffsetCommit: commits offsets of a group as part of a transaction; they count once the transaction is committed.
+ * TxnOffsetCommit: commits offsets of a group as part of a transaction; they count once the transaction is
+ * committed.
  *
- * Versions: 2 adds the leader epoch (KIP-320), 3 is flexible and names member and generation (KIP-447), 4 may answer
- * TRANSACTION_ABORTABLE, 5 joins the group's partition to the transaction on the way (both KIP-890), 6 names topics by id.
+ * Versions: 2 adds the leader epoch (KIP-320), 3 is flexible and names member and generation (KIP-447), 4 may
+ * answer TRANSACTION_ABORTABLE, 5 joins the group's partition to the transaction on the way (both KIP-890), 6
+ * names topics by id.
  */
 import { array, type Infer, int16, int32, int64, message, producerId, string, uuid } from '../schema.ts'
 
