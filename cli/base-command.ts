@@ -139,7 +139,7 @@ export abstract class BaseCommand extends Command {
     if (this.failures > 0) process.exitCode ??= ExitCode.FAILED
   }
 
-  private requireSettings(): Settings {
+  protected requireSettings(): Settings {
     if (this.settings === null) throw new CliError({ what: 'The command did not read its settings first.' })
     return this.settings
   }

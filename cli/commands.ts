@@ -3,6 +3,9 @@
  * client, a broker, the benchmarks) they load when they run.
  */
 import { ApiVersions } from './commands/api-versions.ts'
+import { BenchConsume } from './commands/bench/consume.ts'
+import { BenchEndToEnd } from './commands/bench/e2e.ts'
+import { BenchProduce } from './commands/bench/produce.ts'
 import { ClusterInfo } from './commands/cluster/info.ts'
 import { ConfigGet } from './commands/config/get.ts'
 import { ConfigSet } from './commands/config/set.ts'
@@ -20,6 +23,9 @@ import { TopicTrim } from './commands/topic/trim.ts'
 
 export const COMMANDS = {
   'api-versions': ApiVersions,
+  'bench:consume': BenchConsume,
+  'bench:e2e': BenchEndToEnd,
+  'bench:produce': BenchProduce,
   'cluster:info': ClusterInfo,
   'config:get': ConfigGet,
   'config:set': ConfigSet,
