@@ -119,7 +119,7 @@ export interface TransactionResult {
   readonly revision: Revision
 }
 
-/** Compares plus operations of one branch: etcd's default limit, so that what works here works there. */
+/** Of conditions, and of operations in each branch: etcd's default limit, so that what works here works there. */
 export const MAX_TRANSACTION_OPERATIONS = 128
 
 // ------------------------------------------------------------------------------------------ leases
@@ -145,7 +145,7 @@ export type WatchEvent =
 export interface WatchBatch {
   /** Everything up to and including this revision has been delivered: go on from `revision + 1` after a cut. */
   readonly revision: Revision
-  /** All events of one revision together, in key order of their occurrence; empty: progress only. */
+  /** All events of one revision together, in the order of the operations; empty: progress only. */
   readonly events: readonly WatchEvent[]
 }
 
