@@ -63,6 +63,8 @@ interface Pending {
 }
 
 const DEFAULT_MAX_FRAME_BYTES = 256 * 1024 * 1024
+/** A response may describe a large cluster: 200,000 partitions with three replicas take a quarter of this. */
+const MAX_RESPONSE_ELEMENTS = 1 << 23
 const MAX_CORRELATION_ID = 0x7fff_ffff
 
 export class Session {
@@ -230,7 +232,7 @@ export class Session {
 
   /** One whole response: it must be the answer to the oldest request. */
   #answer(bytes: Uint8Array, start: number, end: number): void {
-    const reader = new Reader(bytes, start, end)
+    const reader = new Reader(bytes, start, end, MAX_RESPONSE_ELEMENTS)
     const pending = this.#pending[0]
     if (pending === undefined)
       throw new MalformedError('The broker sent a response that nobody had asked for')

@@ -77,6 +77,18 @@ t.test('a length beyond the end is malformed before anything is allocated', asyn
   t.throws(() => over('ff01 00').taggedFieldCount(), MalformedError)
 })
 
+t.test('one message holds a bounded number of elements, however small they are', async t => {
+  const bytes = Buffer.alloc(4096)
+  bytes.writeInt32BE(600, 0)
+  bytes.writeInt32BE(600, 4)
+  const reader = new Reader(bytes, 0, bytes.length, 1000)
+  t.equal(reader.arrayLength(1), 600)
+  t.throws(() => reader.arrayLength(1), /More than 1000 elements/)
+  const million = Buffer.alloc(4 + 1_000_000)
+  million.writeInt32BE(1_000_000)
+  t.throws(() => new Reader(million).arrayLength(1), MalformedError, 'a stranger gets less by default')
+})
+
 t.test('tags ascend', async t => {
   t.same(over('02 0001aa 0500').unknownTaggedFields(), [
     { tag: 0, data: Buffer.from([0xaa]) },
