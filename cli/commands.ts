@@ -6,6 +6,9 @@ import { ApiVersions } from './commands/api-versions.ts'
 import { BenchConsume } from './commands/bench/consume.ts'
 import { BenchEndToEnd } from './commands/bench/e2e.ts'
 import { BenchProduce } from './commands/bench/produce.ts'
+import { BrokerFormat } from './commands/broker/format.ts'
+import { BrokerStart } from './commands/broker/start.ts'
+import { BrokerValidate } from './commands/broker/validate.ts'
 import { ClusterInfo } from './commands/cluster/info.ts'
 import { ConfigGet } from './commands/config/get.ts'
 import { ConfigSet } from './commands/config/set.ts'
@@ -26,6 +29,9 @@ export const COMMANDS = {
   'bench:consume': BenchConsume,
   'bench:e2e': BenchEndToEnd,
   'bench:produce': BenchProduce,
+  'broker:format': BrokerFormat,
+  'broker:start': BrokerStart,
+  'broker:validate': BrokerValidate,
   'cluster:info': ClusterInfo,
   'config:get': ConfigGet,
   'config:set': ConfigSet,

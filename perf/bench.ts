@@ -127,8 +127,9 @@ function job(scenario: Scenario, port: number, broker: boolean, options: Options
     recordBytes: RECORD_BYTES,
     warmupMs: options.warmupMs,
     durationMs: options.durationMs,
+    limitBytes: null,
   }
-  if (scenario.kind === 'produce') return { ...common, kind: 'produce', acks: -1, limitBytes: null }
+  if (scenario.kind === 'produce') return { ...common, kind: 'produce', acks: -1 }
   const [fromOffset, toOffset] = offsetRange(scenario)
   return { ...common, kind: 'fetch', readBytes: READ_BYTES, fromOffset, toOffset }
 }

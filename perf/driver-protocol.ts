@@ -21,13 +21,13 @@ interface Job {
   /** What is acknowledged or received in this time is not counted. */
   readonly warmupMs: number
   readonly durationMs: number
+  /** Stops after this many bytes in all, counted from the first; null measures by time. */
+  readonly limitBytes: number | null
 }
 
 export interface ProduceJob extends Job {
   readonly kind: 'produce'
   readonly acks: -1 | 1
-  /** Stops after this many bytes in all, counted from the first, for filling a topic; null measures by time. */
-  readonly limitBytes: number | null
 }
 
 export interface FetchJob extends Job {

@@ -135,8 +135,7 @@ async function drive(job: DriverJob, source: RequestSource, tally: Tally): Promi
     const trouble = job.broker ? source.check(head, frameBytes) : null
     if (trouble !== null) return fail(new Error(trouble))
     tally.add(job.kind === 'produce' ? job.batchBytes : frameBytes)
-    if (job.kind === 'produce' && job.limitBytes !== null && tally.totalBytes >= job.limitBytes)
-      tally.sending = false
+    if (job.limitBytes !== null && tally.totalBytes >= job.limitBytes) tally.sending = false
   })
   socket = await open(
     job.port,

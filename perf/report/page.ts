@@ -49,6 +49,7 @@ p.sub, .note { color: var(--quiet); margin: 4px 0 0 }
 .card { padding: 14px 16px }
 .card b { display: block; font-size: 24px; font-weight: 620; letter-spacing: -.02em; font-variant-numeric: tabular-nums }
 .card b small { font-size: 13px; font-weight: 500; color: var(--quiet); margin-left: 4px; letter-spacing: 0 }
+.card { white-space: nowrap }
 .card span { color: var(--quiet); font-size: 13px }
 section { padding: 18px 20px; margin: 16px 0 }
 section .chart { margin-top: 12px }
@@ -67,6 +68,7 @@ tr:last-child td { border-bottom: 0 }
   border: 1.5px solid var(--ink); opacity: .8 }
 .value { font-weight: 620; text-align: right; font-variant-numeric: tabular-nums }
 .value small { display: block; color: var(--quiet); font-weight: 400; font-size: 12px }
+main .u-legend :is(th, td) { border: 0; padding: 2px 6px }
 .u-legend { font-size: 13px; color: var(--quiet) }
 .u-legend .u-value { color: var(--ink); font-variant-numeric: tabular-nums }
 footer { color: var(--quiet); font-size: 13px; margin-top: 28px }

@@ -113,8 +113,8 @@ function htmlTable(rows: readonly (readonly [string, string])[], heading: readon
 export function workloadHtml(result: WorkloadResult): Promise<string> {
   const { latency } = result
   const cards = [
-    card(number(result.recordsPerSecond), 'records/s', 'throughput'),
-    card(number(result.mebibytesPerSecond, 1), 'MiB/s', 'throughput of values'),
+    card(number(result.recordsPerSecond), '', 'records per second'),
+    card(number(result.mebibytesPerSecond, 1), 'MiB/s', 'of values'),
     ...(latency === null
       ? []
       : [
@@ -164,6 +164,8 @@ const powers = values => values.map(value => {
   const power = Math.log10(value);
   return Math.abs(power - Math.round(power)) < 1e-9 ? (value >= 1 ? value.toLocaleString('en-US') : String(value)) : '';
 });
+const majors = (_, splits) => splits.map(value => Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-9 ? value : null);
+const logAxis = more => { const made = axis(more); made.grid.filter = majors; made.ticks.filter = majors; return made; };
 const draw = (id, height, options, data) => {
   const place = document.getElementById(id);
   if (!place || data[0].length === 0) return;
@@ -171,6 +173,8 @@ const draw = (id, height, options, data) => {
   addEventListener('resize', () => plot.setSize({ width: place.clientWidth, height }));
 };
 const samples = result.samples;
+// The first interval begins at zero: its value stands there too.
+if (samples.length) samples.unshift({ ...samples[0], atMs: 0 });
 const times = samples.map(sample => sample.atMs / 1000);
 const time = { time: false };
 const seconds = { label: 'time', value: (_, value) => value == null ? '-' : value.toFixed(1) + ' s' };
@@ -186,7 +190,7 @@ draw('throughput', 260, {
 }, [times, samples.map(sample => sample.bytes / 1048576 / (sample.lengthMs / 1000))]);
 draw('latency', 280, {
   scales: { ...whole, y: { distr: 3, log: 10 } },
-  axes: [secondsAxis, axis({ size: 64, values: (_, values) => powers(values) })],
+  axes: [secondsAxis, logAxis({ size: 64, values: (_, values) => powers(values) })],
   series: [seconds,
     { label: 'median', stroke: colour('--accent'), width: 2, points: { show: false }, value: (_, value) => ms(value) },
     { label: 'p99', stroke: colour('--second'), width: 2, points: { show: false }, value: (_, value) => ms(value) },
@@ -196,8 +200,9 @@ const points = result.curve.filter(point => point.percentile < 100);
 const nines = point => 100 / (100 - point.percentile);
 const share = value => { const left = 100 / value; return (100 - left).toFixed(Math.max(0, Math.round(-Math.log10(left)))) + '%'; };
 draw('curve', 280, {
-  scales: { x: { time: false, distr: 3, log: 10 }, y: { range: (_, min, max) => [0, (max || 1) * 1.08] } },
-  axes: [axis({ values: (_, values) => values.map(value => {
+  scales: { x: { time: false, distr: 3, log: 10, range: (_, min, max) => [1, Math.max(10, max)] },
+    y: { range: (_, min, max) => [0, (max || 1) * 1.08] } },
+  axes: [logAxis({ values: (_, values) => values.map(value => {
       const power = Math.log10(value); return Math.abs(power - Math.round(power)) < 1e-9 ? (value === 1 ? '0%' : share(value)) : ''; }) }),
     axis({ size: 64 })],
   series: [{ label: 'percentile', value: (_, value) => value == null ? '-' : share(value) },
