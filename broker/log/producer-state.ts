@@ -76,12 +76,6 @@ export function advanceSequence(sequence: number, delta: number): number {
   return next > LAST_SEQUENCE ? next - LAST_SEQUENCE - 1 : next
 }
 
-/** The sequence `delta` before `sequence`. */
-export function retreatSequence(sequence: number, delta: number): number {
-  const previous = sequence - delta
-  return previous < 0 ? previous + LAST_SEQUENCE + 1 : previous
-}
-
 export class ProducerState {
   readonly #producers = new Map<ProducerId, ProducerEntry>()
   readonly transactions = new TransactionState()
