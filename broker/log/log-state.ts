@@ -56,7 +56,7 @@ export type AppendDecision =
 /** What an append that is not written yet has changed. */
 interface Undo {
   readonly baseOffset: Offset
-  readonly producerId: ProducedBatch['producerId']
+  readonly produced: ProducedBatch
   readonly previous: ProducerEntry | undefined
 }
 
@@ -154,7 +154,7 @@ export class LogState {
     if (produced === null) this.producers.advanceTo(this.#logEndOffset)
     else {
       const previous = this.producers.append(produced, batch.lastOffset, wallMs)
-      this.#undo.push({ baseOffset: batch.baseOffset, producerId: produced.producerId, previous })
+      this.#undo.push({ baseOffset: batch.baseOffset, produced, previous })
     }
     return { kind: 'append', batch, roll }
   }
@@ -183,7 +183,7 @@ export class LogState {
         this.#undo.push(undo)
         break
       }
-      this.producers.restore(undo.producerId, undo.previous)
+      this.producers.restore(undo.produced, undo.previous)
     }
     this.producers.rewindTo(offset)
     this.#logEndOffset = offset

@@ -182,10 +182,18 @@ export class ProducerState {
     this.#endOffset = endOffset
   }
 
-  /** Undoes one `append` or `endTransaction`; they are undone latest first, and `rewindTo` follows the last. */
-  restore(producerId: ProducerId, previous: ProducerEntry | undefined): void {
-    if (previous === undefined) this.#producers.delete(producerId)
-    else this.#producers.set(producerId, previous)
+  /**
+   * Undoes the append of `batch`; they are undone latest first, and `rewindTo` follows the last. A producer whose very
+   * first batch is undone stays known, without batches: were it unknown again, its second batch (on its way already)
+   * could begin anywhere and would overtake the first.
+   */
+  restore(batch: ProducedBatch, previous: ProducerEntry | undefined): void {
+    const { producerId, producerEpoch, baseSequence } = batch
+    const undone = this.#producers.get(producerId)
+    if (previous !== undefined) this.#producers.set(producerId, previous)
+    else if (baseSequence !== 0 || undone === undefined) this.#producers.delete(producerId)
+    else
+      this.#producers.set(producerId, { ...undone, producerEpoch, transactionFirstOffset: -1, batches: [] })
   }
 
   /** The log ends at `endOffset` again; entries have been restored. */

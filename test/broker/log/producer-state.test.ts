@@ -88,18 +88,25 @@ t.test('an append is undone as if it had never been', t => {
   append(state, batch(0))
   const before = state.snapshot()
   const previous = state.append(batch(1), 1 as Offset, 0)
-  const stranger = state.append(
-    batch(0, 1, { producerId: 8n as ProducerId, isTransactional: true }),
-    2 as Offset,
-    0,
-  )
+  const stranger = batch(5, 1, { producerId: 8n as ProducerId, isTransactional: true })
+  const unknown = state.append(stranger, 2 as Offset, 0)
   t.equal(state.transactions.firstUnstableOffset, 2)
-  state.restore(8n as ProducerId, stranger)
-  state.restore(7n as ProducerId, previous)
+  state.restore(stranger, unknown)
+  state.restore(batch(1), previous)
   state.rewindTo(1 as Offset)
   t.same(state.snapshot(), before)
   t.equal(state.transactions.firstUnstableOffset, null)
   t.equal(verdict(state, batch(1)), 'append')
+  t.end()
+})
+
+t.test('when the very first batch of a producer is undone, its second must not overtake it', t => {
+  const state = new ProducerState(0 as Offset)
+  const previous = state.append(batch(0), 0 as Offset, 0)
+  state.restore(batch(0), previous)
+  state.rewindTo(0 as Offset)
+  t.equal(verdict(state, batch(1)), ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER)
+  t.equal(verdict(state, batch(0)), 'append')
   t.end()
 })
 
