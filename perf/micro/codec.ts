@@ -1,136 +1,99 @@
-/**
- * Micro benchmark of the record batch code: checksums, codecs, building and reading batches. Prints one line per
- * figure. Run with `node --import=tsx perf/micro/codec.ts`; takes some ten seconds.
- */
+/** `node dist/perf/micro/codec.js`: CRC-32C, compression, and the messages of the hot path. */
+import { CODEC_AVAILABILITY, CODEC_NAMES, compress, decompress } from '../../client/protocol/compression.ts'
+import { crc32c } from '../../client/protocol/crc32c.ts'
+import { FetchRequest, FetchResponse } from '../../client/protocol/messages/fetch.ts'
+import { ProduceRequest, ProduceResponse } from '../../client/protocol/messages/produce.ts'
+import { Reader } from '../../client/protocol/reader.ts'
+import { Writer } from '../../client/protocol/writer.ts'
+import { makeValues } from '../workload/payload.ts'
+import { bench } from './harness.ts'
 
-import {
-  compressLz4Frame,
-  decompressLz4Frames,
-  lz4BlockCodecs,
-} from '../../client/protocol/compression/lz4-frame.ts'
-import { compressXerial, decompressSnappy, snappyCodecs } from '../../client/protocol/compression/xerial.ts'
-import { CODEC_NAMES, compress, decompress } from '../../client/protocol/compression.ts'
-import '../../client/env-node.ts'
-import { crc32cNative, crc32cPortable } from '../../client/protocol/crc32c.ts'
-import { BatchBuilder, RecordReader } from '../../client/protocol/record.ts'
+const SIZES = [16 << 10, 256 << 10]
+const PRODUCE_VERSION = 9
+const FETCH_VERSION = 12
+const PARTITIONS = 16
 
-const ROUND_MS = 300
-const CAP = 1 << 28
-
-/** Runs `work` for a while after warming up; returns seconds per call. */
-function secondsPerCall(work: () => unknown): number {
-  for (let i = 0; i < 3; i++) work()
-  let calls = 0
-  const start = performance.now()
-  let now = start
-  do {
-    work()
-    calls++
-    now = performance.now()
-  } while (now - start < ROUND_MS)
-  return (now - start) / 1000 / calls
+function name(bytes: number): string {
+  return `${bytes >> 10} KiB`
 }
 
-function report(name: string, value: number, unit: string): void {
-  console.log(`${name.padEnd(36)} ${value.toFixed(0).padStart(8)} ${unit}`)
+for (const bytes of SIZES) {
+  const [noise] = makeValues(bytes, 0)
+  bench(`crc32c ${name(bytes)}`, () => void crc32c(noise!), { bytes })
 }
 
-/** JSON lines, as records often are: compresses about fourfold. */
-function sampleText(bytes: number): Buffer {
-  const lines: string[] = []
-  for (let id = 0, size = 0; size < bytes; id++) {
-    const line = JSON.stringify({
-      id,
-      name: `user ${(id * 7919) % 1000}`,
-      at: 1_700_000_000_000 + id,
-      ok: id % 3 === 0,
-    })
-    lines.push(line)
-    size += line.length + 1
-  }
-  return Buffer.from(lines.join('\n')).subarray(0, bytes)
-}
-
-function benchChecksums(text: Buffer): void {
-  for (const bytes of [64, 256, 1024, 16_384, 1 << 20]) {
-    const piece = text.subarray(0, bytes)
-    for (const [name, crc] of [['native', crc32cNative] as const, ['portable', crc32cPortable] as const]) {
-      if (crc === null) continue
-      const repeat = Math.ceil(65_536 / bytes)
-      const seconds = secondsPerCall(() => {
-        for (let i = 0; i < repeat; i++) crc(piece)
-      })
-      report(`crc32c ${name} ${bytes} B`, (bytes * repeat) / seconds / 1e6, 'MB/s')
-    }
-  }
-}
-
-function benchCodec(
-  name: string,
-  text: Buffer,
-  pack: () => Uint8Array,
-  unpack: (packed: Uint8Array) => Buffer,
-): void {
-  const packed = pack()
-  report(
-    `${name} compress to ${((packed.length * 100) / text.length).toFixed(0)} %`,
-    text.length / secondsPerCall(pack) / 1e6,
-    'MB/s',
-  )
-  report(`${name} decompress`, text.length / secondsPerCall(() => unpack(packed)) / 1e6, 'MB/s')
-}
-
-function benchCodecs(text: Buffer): void {
+for (const bytes of SIZES) {
+  const [text] = makeValues(bytes, 0.5)
   for (const codec of CODEC_NAMES) {
-    if (codec === 'none') continue
-    benchCodec(
-      codec,
-      text,
-      () => compress(codec, text),
-      packed => decompress(codec, packed, CAP),
-    )
-  }
-  for (const codec of Object.values(lz4BlockCodecs)) {
-    if (codec === null) continue
-    benchCodec(
-      `lz4 by ${codec.name}`,
-      text,
-      () => compressLz4Frame(text, codec),
-      packed => decompressLz4Frames(packed, CAP, codec),
-    )
-  }
-  for (const codec of Object.values(snappyCodecs)) {
-    if (codec === null) continue
-    benchCodec(
-      `snappy by ${codec.name}`,
-      text,
-      () => compressXerial(text, codec),
-      packed => decompressSnappy(packed, CAP, codec),
-    )
+    if (codec === 'none' || !CODEC_AVAILABILITY[codec].available) continue
+    const packed = compress(codec, text!)
+    const by = CODEC_AVAILABILITY[codec].by ?? ''
+    bench(`${codec} compress ${name(bytes)} (${by})`, () => void compress(codec, text!), { bytes })
+    bench(`${codec} decompress ${name(bytes)}`, () => void decompress(codec, packed, bytes), { bytes })
   }
 }
 
-function benchRecords(text: Buffer, valueBytes: number): void {
-  const key = Buffer.from('key-123456')
-  const value = text.subarray(0, valueBytes)
-  const valueText = value.toString()
-  const count = Math.floor(900_000 / (valueBytes + 20))
-  const builder = new BatchBuilder(1 << 20)
-  let batch: Buffer = Buffer.alloc(0)
-  const build = (content: Buffer | string): void => {
-    for (let i = 0; i < count; i++) builder.append(1_700_000_000_000 + i, key, content)
-    batch = builder.seal()
-  }
-  report(`build ${valueBytes} B bytes`, count / secondsPerCall(() => build(value)) / 1000, 'k records/s')
-  report(`build ${valueBytes} B text`, count / secondsPerCall(() => build(valueText)) / 1000, 'k records/s')
-  const read = (): void => {
-    const reader = new RecordReader(batch)
-    while (reader.next() !== null);
-  }
-  report(`read ${valueBytes} B`, count / secondsPerCall(read) / 1000, 'k records/s')
+const batch = Buffer.alloc(16 << 10)
+const partitions = Array.from({ length: PARTITIONS }, (_, index) => index)
+const produceRequest = {
+  acks: -1,
+  timeoutMs: 30_000,
+  topicData: [{ name: 'orders', partitionData: [{ index: 0, records: batch }] }],
+}
+const produceResponse = {
+  responses: [
+    { name: 'orders', partitionResponses: [{ index: 0, errorCode: 0, baseOffset: 1234, logStartOffset: 0 }] },
+  ],
+  throttleTimeMs: 0,
+}
+const fetchRequest = {
+  maxWaitMs: 500,
+  minBytes: 1,
+  maxBytes: 50 << 20,
+  sessionId: 0,
+  sessionEpoch: -1,
+  topics: [
+    {
+      topic: 'orders',
+      partitions: partitions.map(partition => ({ partition, fetchOffset: 1234, partitionMaxBytes: 1 << 20 })),
+    },
+  ],
+  forgottenTopicsData: [],
+  rackId: '',
+}
+const fetchResponse = {
+  errorCode: 0,
+  sessionId: 0,
+  responses: [
+    {
+      topic: 'orders',
+      partitions: partitions.map(partitionIndex => ({
+        partitionIndex,
+        errorCode: 0,
+        highWatermark: 1234,
+        lastStableOffset: 1234,
+        logStartOffset: 0,
+        abortedTransactions: null,
+        records: batch,
+      })),
+    },
+  ],
 }
 
-const text = sampleText(1 << 20)
-benchChecksums(text)
-benchCodecs(text)
-for (const valueBytes of [20, 1024]) benchRecords(text, valueBytes)
+interface Codec<T> {
+  encode(writer: Writer, value: T): void
+  decode(reader: Reader): unknown
+}
+
+function benchMessage<T>(title: string, codec: Codec<T>, value: T): void {
+  const writer = new Writer()
+  codec.encode(writer, value)
+  const encoded = writer.concat()
+  bench(`${title} encode`, () => codec.encode(new Writer(), value), { items: 1 })
+  bench(`${title} decode`, () => void codec.decode(new Reader(encoded)), { items: 1 })
+}
+
+benchMessage('Produce request, 1 partition', ProduceRequest.at(PRODUCE_VERSION), produceRequest)
+benchMessage('Produce response, 1 partition', ProduceResponse.at(PRODUCE_VERSION), produceResponse)
+benchMessage(`Fetch request, ${PARTITIONS} partitions`, FetchRequest.at(FETCH_VERSION), fetchRequest)
+benchMessage(`Fetch response, ${PARTITIONS} partitions`, FetchResponse.at(FETCH_VERSION), fetchResponse)
