@@ -1,0 +1,269 @@
+/**
+ * The files of the embedded store: a log of transactions, and now and then a snapshot that lets the log before it go.
+ * Knows bytes, offsets and names; it must never report as durable what is not, nor delete what no durable snapshot
+ * covers.
+ *
+ *   __cluster_metadata-0/
+ *     00000000000000000420-0000000000.checkpoint     the state up to offset 420
+ *     00000000000000000420.log ...                   transactions from there on
+ */
+import { assert } from '../../client/protocol/assert.ts'
+import { forEachBatch } from '../../client/protocol/batch.ts'
+import { MalformedError } from '../../client/protocol/errors.ts'
+import { type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
+import { type Clock, type Disk, DiskError, type Log } from '../env.ts'
+import { PartitionLog } from '../storage/partition-log.ts'
+import { SharedStorage } from '../storage/shared-storage.ts'
+import { MetaStoreError } from './metastore.ts'
+import { decodeChanges, decodeSnapshot, encodeChanges, encodeSnapshot, type Snapshot } from './records.ts'
+import { type StateChange } from './state.ts'
+
+export interface JournalOptions {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly log: Log
+  /** Absolute path; made where it is missing. */
+  readonly directory: string
+}
+
+export interface OpenedJournal {
+  readonly journal: Journal
+  /** Null when there has been none: the log holds everything. */
+  readonly snapshot: Snapshot | null
+}
+
+const SNAPSHOT_NAME = /^(\d{20})-\d{10}\.checkpoint$/
+const UNFINISHED_SUFFIX = '.part'
+const READ_BYTES = 1024 * 1024
+/** Transactions are small: segments end with snapshots, and otherwise only when they get out of hand. */
+const SEGMENT_BYTES = 256 * 1024 * 1024
+
+export class Journal {
+  readonly #options: JournalOptions
+  readonly #shared: SharedStorage
+  readonly #log: PartitionLog
+  readonly #snapshotOffset: Offset
+  #bytesSinceSnapshot = 0
+  /** Size of the last snapshot. */
+  #snapshotBytes = 0
+
+  private constructor(
+    options: JournalOptions,
+    shared: SharedStorage,
+    log: PartitionLog,
+    snapshotOffset: Offset,
+  ) {
+    this.#options = options
+    this.#shared = shared
+    this.#log = log
+    this.#snapshotOffset = snapshotOffset
+  }
+
+  /** Opens or makes the folder. Rejects with a `MetaStoreError` where what was stored is damaged, or a `DiskError`. */
+  static async open(options: JournalOptions): Promise<OpenedJournal> {
+    const { disk, clock, log, directory } = options
+    await disk.makeDirectory(directory)
+    const snapshot = await readNewestSnapshot(options)
+    const snapshotOffset = snapshot?.logOffset ?? (0 as Offset)
+    // Transactions are small and read once: next to nothing is worth keeping in memory.
+    const shared = new SharedStorage({
+      disk,
+      clock,
+      log,
+      tailCacheBytes: 64 * 1024,
+      maxOpenFiles: 4,
+      readBufferBytes: 2 * READ_BYTES,
+    })
+    const opened = await PartitionLog.open({
+      shared,
+      directory,
+      config: {
+        segmentBytes: SEGMENT_BYTES,
+        indexBytes: 1024 * 1024,
+        indexIntervalBytes: 64 * 1024,
+        preallocate: false,
+      },
+      logStartOffset: snapshotOffset,
+      recoveryPoint: snapshotOffset,
+      cleanShutdown: false,
+    })
+    const partition = opened.log
+    if (partition.firstOffset > snapshotOffset) {
+      throw damaged(
+        directory,
+        `the log begins at offset ${partition.firstOffset}, after its snapshot (${snapshotOffset})`,
+      )
+    }
+    // A crash may have kept the snapshot and lost the segment that was to follow it.
+    if (partition.endOffset < snapshotOffset) await partition.truncateFullyAndStartAt(snapshotOffset)
+    return { journal: new Journal(options, shared, partition, snapshotOffset), snapshot }
+  }
+
+  /** One beyond the last record appended. */
+  get endOffset(): Offset {
+    return this.#log.endOffset
+  }
+
+  /** One beyond the last record that survives a power cut. */
+  get durableOffset(): Offset {
+    return this.#log.durableOffset
+  }
+
+  /**
+   * A snapshot would let go of at least `leastBytes` of transactions, and of no less than it takes itself: so at most as
+   * much is written for snapshots as for transactions.
+   */
+  isSnapshotDue(leastBytes: number): boolean {
+    return this.#bytesSinceSnapshot >= Math.max(leastBytes, this.#snapshotBytes)
+  }
+
+  /** Gives every transaction after the snapshot to `visit`, in order. Only at the start, before the first append. */
+  async replay(visit: (changes: StateChange[]) => void): Promise<void> {
+    let offset = this.#snapshotOffset
+    while (offset < this.#log.endOffset) {
+      const slices = await this.#log.read(offset, READ_BYTES, this.#log.endOffset, true)
+      try {
+        if (slices.byteLength === 0)
+          throw damaged(this.#options.directory, `no record can be read at offset ${offset}`)
+        this.#bytesSinceSnapshot += slices.byteLength
+        this.#replaySlices(slices.slices, visit)
+        offset = slices.nextOffset
+      } finally {
+        slices.release()
+      }
+    }
+  }
+
+  #replaySlices(slices: readonly Uint8Array[], visit: (changes: StateChange[]) => void): void {
+    try {
+      for (const slice of slices) forEachBatch(slice, position => visit(decodeChanges(slice, position)))
+    } catch (error) {
+      if (!(error instanceof MalformedError)) throw error
+      throw damaged(this.#options.directory, error.message, error)
+    }
+  }
+
+  /** Joins the next `flush`; returns the offset that is durable once this transaction is. At least one change. */
+  append(changes: readonly StateChange[]): Offset {
+    const baseOffset = this.#log.endOffset
+    const active = this.#log.segments.at(-1)!
+    if (active.indexFull || active.sizeBytes >= SEGMENT_BYTES) this.#log.roll(baseOffset)
+    const timestamp = this.#options.clock.wallMs()
+    const bytes = encodeChanges(changes, baseOffset, timestamp)
+    this.#log.append({
+      bytes,
+      owner: null,
+      baseOffset,
+      lastOffset: (baseOffset + changes.length - 1) as Offset,
+      maxTimestamp: timestamp,
+      leaderEpoch: 0 as LeaderEpoch,
+    })
+    this.#bytesSinceSnapshot += bytes.length
+    return this.#log.endOffset
+  }
+
+  /**
+   * Makes all that was appended durable: one write and one sync for all. Rejects with `AppendError` when the disk did not
+   * take it (it is gone from the log), with another error when nothing can be known any more.
+   */
+  async flush(): Promise<void> {
+    await this.#log.writePending()
+    await this.#log.sync()
+  }
+
+  /**
+   * Writes a snapshot and deletes the transactions that it covers. `image` is the state at `endOffset`, which is durable.
+   * It is taken before the first wait: transactions that come meanwhile go to a new segment.
+   */
+  async takeSnapshot(image: Snapshot['image']): Promise<void> {
+    const logOffset = this.#log.endOffset
+    assert(this.#log.durableOffset === logOffset, 'a snapshot is taken when all that it holds is durable')
+    const pieces = encodeSnapshot({ image, logOffset }, this.#options.clock.wallMs())
+    this.#snapshotBytes = pieces.reduce((sum, piece) => sum + piece.length, 0)
+    if (this.#log.segments.at(-1)!.sizeBytes > 0) this.#log.roll(logOffset)
+    this.#bytesSinceSnapshot = 0
+    await writeSnapshot(this.#options, logOffset, pieces)
+    await this.#log.deleteSegmentsBefore(logOffset)
+    await this.#log.purgeDeleted(0)
+    await removeSnapshotsBut(this.#options, snapshotName(logOffset))
+  }
+
+  /** `clean`: what is pending is written and synced first. */
+  async close(clean: boolean): Promise<void> {
+    await this.#log.close(clean)
+    await this.#shared.close()
+  }
+}
+
+// --------------------------------------------------------------------------------------- snapshot files
+
+function snapshotName(offset: Offset): string {
+  return `${String(offset).padStart(20, '0')}-0000000000.checkpoint`
+}
+
+async function readNewestSnapshot(options: JournalOptions): Promise<Snapshot | null> {
+  const { disk, directory } = options
+  const names = (await disk.list(directory)).map(entry => entry.name)
+  for (const name of names) {
+    if (name.endsWith(`.checkpoint${UNFINISHED_SUFFIX}`)) await disk.remove(`${directory}/${name}`)
+  }
+  const newest = names
+    .filter(name => SNAPSHOT_NAME.test(name))
+    .sort()
+    .at(-1)
+  if (newest === undefined) return null
+  // An older one does not help: the log that leads from it to the newest is deleted when that is in place.
+  const bytes = await disk.readFile(`${directory}/${newest}`)
+  try {
+    const snapshot = decodeSnapshot(bytes)
+    if (newest !== snapshotName(snapshot.logOffset))
+      throw new MalformedError('its name is not that of its content')
+    return snapshot
+  } catch (error) {
+    if (!(error instanceof MalformedError)) throw error
+    throw damaged(`${directory}/${newest}`, error.message, error)
+  }
+}
+
+/** Under its final name it is whole and durable, or not there. */
+async function writeSnapshot(
+  options: JournalOptions,
+  offset: Offset,
+  pieces: readonly Buffer[],
+): Promise<void> {
+  const { disk, directory } = options
+  const path = `${directory}/${snapshotName(offset)}`
+  const unfinished = `${path}${UNFINISHED_SUFFIX}`
+  const file = await disk.open(unfinished, 'create')
+  try {
+    await file.truncate(0)
+    await file.write(pieces, 0)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await disk.rename(unfinished, path)
+  await disk.syncDirectory(directory)
+}
+
+async function removeSnapshotsBut(options: JournalOptions, kept: string): Promise<void> {
+  const { disk, directory } = options
+  for (const { name } of await disk.list(directory)) {
+    if (name === kept || !SNAPSHOT_NAME.test(name)) continue
+    try {
+      await disk.remove(`${directory}/${name}`)
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+      options.log.warn('an old metadata snapshot could not be removed', { name, error })
+    }
+  }
+}
+
+function damaged(path: string, what: string, cause?: unknown): MetaStoreError {
+  return new MetaStoreError(
+    'STORAGE_FAILED',
+    `The metadata of this node is damaged: ${what} (${path}). Topics and their settings cannot be read from it. ` +
+      'Restore the folder from a copy; the records of the topics themselves lie in other folders.',
+    { cause },
+  )
+}
