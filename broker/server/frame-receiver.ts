@@ -74,7 +74,7 @@ export class FrameReceiver {
   /** Room for the next read. Valid until `received`; a scratch room is shared, so the two follow each other directly. */
   room(): Buffer {
     // Between two frames the scratch room will do, so that a connection that falls silent here keeps no region busy.
-    this.#direct = this.#region !== null && this.heldBytes > 0 && this.#makeRoom(0)
+    this.#direct = this.#region !== null && this.heldBytes > 0 && this.#makeRoom(0, this.begunFrameBytes)
     return this.#direct ? this.#bytes.subarray(this.#fill, this.#region!.end) : this.#memory.scratch()
   }
 
@@ -91,7 +91,9 @@ export class FrameReceiver {
       else this.#lookAt(arrived)
       return
     }
-    if (!this.#makeRoom(length)) {
+    // The length of the frame that begins here is in what has just arrived.
+    const begins = this.heldBytes === 0 && length >= LENGTH_BYTES
+    if (!this.#makeRoom(length, begins ? LENGTH_BYTES + arrived.readInt32BE(0) : this.begunFrameBytes)) {
       this.#appendToPlain(arrived)
       return
     }
@@ -133,7 +135,7 @@ export class FrameReceiver {
   /** Tries again to get the memory that was refused; true when reading may go on. */
   feed(): boolean {
     if (!this.#starved) return true
-    return this.#makeRoom(0)
+    return this.#makeRoom(0, this.begunFrameBytes)
   }
 
   /** To be called when nothing has arrived for a while: gives memory back that is kept for more of the same. */
@@ -176,9 +178,9 @@ export class FrameReceiver {
   }
 
   /** Sees to a region with room for `arriving` bytes after what is held, and for the frame that has begun as far as it is earned. */
-  #makeRoom(arriving: number): boolean {
+  #makeRoom(arriving: number, begunFrameBytes: number): boolean {
     const held = this.heldBytes
-    const frameBytes = Math.min(this.begunFrameBytes, LENGTH_BYTES + this.maxFrameBytes)
+    const frameBytes = Math.min(begunFrameBytes, LENGTH_BYTES + this.maxFrameBytes)
     const earned = Math.max(MIN_REGION_BYTES, GROWTH * (held + arriving), this.#largestFrame)
     const needed = Math.max(held + arriving, Math.min(frameBytes, earned))
     if (this.#region !== null) {
