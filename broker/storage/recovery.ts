@@ -9,7 +9,6 @@
  * rest is copied to `<base>.log.damaged-<position>` (later segments are renamed so) and the loss is reported as an error
  * with the offsets. Where no copy can be made the partition does not open.
  */
-import { assert } from '../../client/protocol/assert.ts'
 import { batchByteLength, batchLastOffset, batchMaxTimestamp } from '../../client/protocol/batch.ts'
 import { type Offset } from '../../client/protocol/types.ts'
 import { type DiskFile } from '../env.ts'
@@ -119,7 +118,7 @@ class Recovery {
   /** The last segment after a clean stop: its end is found from the last index entry. Distrust costs a full scan. */
   async #openActive(segment: Segment, i: number): Promise<void> {
     if (segment.fileBytes === 0) return
-    const { shared, config } = this.#options
+    const { shared } = this.#options
     const isSmall = segment.fileBytes <= SCAN_INSTEAD_BYTES
     const indexes = isSmall ? emptyIndexes(segment.baseOffset) : await readIndexes(shared, segment)
     if (typeof indexes === 'string') {
@@ -142,16 +141,14 @@ class Recovery {
     segment.sizeBytes = start
     segment.largestTimestamp = times.last?.timestamp ?? -1
     segment.largestTimestampOffset = times.last?.offset ?? segment.baseOffset
-    const before = offsets.count
     const scan = await this.#walk(segment, start, undefined, start === 0 ? segment.baseOffset : (0 as Offset))
-    const startsWell = lastEntry === null || (scan.position > start && offsets.count === before)
-    if (scan.problem !== null || !startsWell) {
+    const fits = lastEntry === null || scan.firstLastOffset === lastEntry.offset
+    if (scan.problem !== null || !fits) {
       await this.#distrust(segment, i, scan.problem ?? 'its index does not fit')
       return
     }
     if (start > 0) await this.#readFirstTimestamp(segment)
     this.#believe(segment, scan.position, segment.endOffset)
-    assert(config.indexIntervalBytes >= 0, 'an index interval is a number of bytes')
   }
 
   async #distrust(segment: Segment, i: number, reason: string): Promise<void> {
@@ -189,6 +186,8 @@ class Recovery {
     segment.largestTimestamp = -1
     const end = await this.#walk(segment, 0, checkFrom, segment.baseOffset)
     this.#believe(segment, end.position, end.nextOffset)
+    // The page cache may have it, but nobody knows that the disk has.
+    segment.isDirty = true
     if (end.problem !== null) await this.#cut(segment, i, end)
     this.rebuiltIndexes += isActive ? 0 : 1
     if (isActive || i === this.segments.length - 1) {
@@ -205,9 +204,10 @@ class Recovery {
     start: number,
     checkFrom: Offset | undefined,
     minOffset: Offset,
-  ): Promise<ScanEnd> {
+  ): Promise<ScanEnd & { firstLastOffset: Offset | null }> {
     const { shared, config } = this.#options
-    return shared.files.with(segment.path, file =>
+    let firstLastOffset: Offset | null = null
+    const end = await shared.files.with(segment.path, file =>
       scanBatches({
         file,
         start,
@@ -216,11 +216,13 @@ class Recovery {
         checkFrom,
         visit: (bytes, at) => {
           const lastOffset = batchLastOffset(bytes, at)
+          firstLastOffset ??= lastOffset
           segment.add(lastOffset, batchMaxTimestamp(bytes, at), batchByteLength(bytes, at), config)
         },
         onRead: checkFrom === undefined ? undefined : bytes => this.#progress(bytes),
       }),
     )
+    return { ...end, firstLastOffset }
   }
 
   #progress(bytes: number): void {
@@ -254,7 +256,6 @@ class Recovery {
       await file.sync()
       segment.fileBytes = end.position
     })
-    shared.windows.forget(segment.path)
     if (!this.segments.includes(later[0]!)) await this.#removeEmpty(later)
   }
 

@@ -6,12 +6,11 @@
 
 import { batchByteLength, batchLastOffset, batchMaxTimestamp } from '../../client/protocol/batch.ts'
 import { type Offset } from '../../client/protocol/types.ts'
-import { DiskError } from '../env.ts'
+import { DiskError, type DiskFile } from '../env.ts'
 import {
   fileName,
   INDEX_SUFFIX,
   LOG_SUFFIX,
-  SNAPSHOT_SUFFIX,
   TIME_INDEX_SUFFIX,
   TRANSACTION_INDEX_SUFFIX,
 } from './file-names.ts'
@@ -25,6 +24,15 @@ import { type SegmentConfig, type SegmentInfo } from './types.ts'
 export interface Indexes {
   readonly offsets: OffsetIndex
   readonly times: TimeIndex
+}
+
+export interface SegmentMark {
+  readonly sizeBytes: number
+  readonly endOffset: Offset
+  readonly largestTimestamp: number
+  readonly largestTimestampOffset: Offset
+  readonly firstTimestamp: number
+  readonly bytesSinceEntry: number
 }
 
 export class Segment {
@@ -51,6 +59,8 @@ export class Segment {
   indexes: Indexes | null
   /** The files of the indexes are behind what is in memory (or were never written). */
   indexesDirty = false
+  /** Its open file, kept open from the first write after a sync until the next one. */
+  pinned: DiskFile | null = null
   #bytesSinceEntry = 0
 
   constructor(directory: string, baseOffset: Offset, createdMs: number) {
@@ -63,9 +73,9 @@ export class Segment {
     this.indexes = emptyIndexes(baseOffset)
   }
 
-  /** Paths of all files that a segment may have; the log first. */
+  /** Paths of all files that a segment may have, the log first. Producer snapshots are not a segment's. */
   get paths(): string[] {
-    const suffixes = [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX, SNAPSHOT_SUFFIX]
+    const suffixes = [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX]
     return suffixes.map(suffix => this.pathOf(suffix))
   }
 
@@ -104,6 +114,26 @@ export class Segment {
     this.#bytesSinceEntry += byteLength
     this.sizeBytes += byteLength
     this.endOffset = (lastOffset + 1) as Offset
+  }
+
+  /** The state before the batches that are added from now on, for `restore`. */
+  mark(): SegmentMark {
+    return {
+      sizeBytes: this.sizeBytes,
+      endOffset: this.endOffset,
+      largestTimestamp: this.largestTimestamp,
+      largestTimestampOffset: this.largestTimestampOffset,
+      firstTimestamp: this.firstTimestamp,
+      bytesSinceEntry: this.#bytesSinceEntry,
+    }
+  }
+
+  restore(mark: SegmentMark): void {
+    this.cutTo(mark.sizeBytes, mark.endOffset)
+    this.largestTimestamp = mark.largestTimestamp
+    this.largestTimestampOffset = mark.largestTimestampOffset
+    this.firstTimestamp = mark.firstTimestamp
+    this.#bytesSinceEntry = mark.bytesSinceEntry
   }
 
   /** No batch follows: the time index gets its last entry, as Kafka adds it on rolling and closing. */

@@ -4,9 +4,13 @@
  */
 import { type Clock, type Disk, type Log } from '../env.ts'
 import { FileCache } from './file-cache.ts'
-import { ReadWindows } from './read-windows.ts'
+import { IndexCache } from './index-cache.ts'
+import { ReadBuffers } from './read-buffers.ts'
 import { TailCache } from './tail-cache.ts'
 import { WritePolicy } from './write-policy.ts'
+
+/** Indexes of some eight full segments. */
+const INDEX_CACHE_BYTES = 16 * 1024 * 1024
 
 export interface SharedStorageOptions {
   readonly disk: Disk
@@ -26,7 +30,8 @@ export class SharedStorage {
   readonly log: Log
   readonly tailCache: TailCache
   readonly files: FileCache
-  readonly windows: ReadWindows
+  readonly indexes: IndexCache
+  readonly readBuffers: ReadBuffers
   readonly writePolicy: WritePolicy
 
   constructor(options: SharedStorageOptions) {
@@ -35,7 +40,8 @@ export class SharedStorage {
     this.log = options.log
     this.tailCache = new TailCache({ maxBytes: options.tailCacheBytes ?? 64 * 1024 * 1024 })
     this.files = new FileCache(options.disk, options.maxOpenFiles ?? 512)
-    this.windows = new ReadWindows(options.readBufferBytes ?? 64 * 1024 * 1024)
+    this.indexes = new IndexCache(INDEX_CACHE_BYTES)
+    this.readBuffers = new ReadBuffers(options.readBufferBytes ?? 64 * 1024 * 1024)
     this.writePolicy = new WritePolicy(options.clock)
   }
 
