@@ -1,6 +1,6 @@
 /**
  * From a partition's folder to a partition that is alive: recovers the files, and rebuilds from them what is kept in
- * memory (producers, leader epochs). What had to be cut or set aside is reported here, loudly.
+ * memory (producers, leader epochs). What had to be cut or set aside the storage reports itself.
  */
 import { type BatchHeader } from '../../client/protocol/batch.ts'
 import { type Offset } from '../../client/protocol/types.ts'
@@ -12,7 +12,7 @@ import { readLeaderEpochs } from '../storage/checkpoints.ts'
 import { PartitionLog } from '../storage/partition-log.ts'
 import { type ProducerSnapshot } from '../storage/producer-snapshot.ts'
 import { type SharedStorage } from '../storage/shared-storage.ts'
-import { type Recovered, type RecoveryProgress, type Replay } from '../storage/types.ts'
+import { type RecoveryProgress, type Replay } from '../storage/types.ts'
 import { PartitionHost } from './partition-host.ts'
 import { type PartitionAssignment } from './partition-types.ts'
 import { type HostServices } from './replica-driver.ts'
@@ -49,7 +49,7 @@ export async function openPartition(options: OpenOptions): Promise<PartitionHost
       replayBatch(producers, epochs, header, wallMs)
     },
   }
-  const { log, recovered } = await PartitionLog.open({
+  const { log } = await PartitionLog.open({
     shared: options.shared,
     directory: options.directory,
     config: segmentConfigOf(config),
@@ -59,7 +59,6 @@ export async function openPartition(options: OpenOptions): Promise<PartitionHost
     replay,
     onProgress: options.onProgress,
   })
-  report(options, recovered)
   const state = new LogState({
     config,
     logStartOffset: Math.min(Math.max(options.logStartOffset, log.firstOffset), log.endOffset) as Offset,
@@ -91,21 +90,4 @@ export async function openPartition(options: OpenOptions): Promise<PartitionHost
   }
   host.becomeLeader(assignment.leaderEpoch)
   return host
-}
-
-function report(options: OpenOptions, recovered: Recovered): void {
-  const { env, assignment } = options
-  const partition = `${assignment.topicName}-${assignment.partition}`
-  for (const damage of recovered.damaged) {
-    env.log.error(
-      'a damaged part of the log was set aside: its records, and those behind it in the segment, are not served',
-      { partition, ...damage },
-    )
-  }
-  if (recovered.truncatedBytes > 0) {
-    env.log.warn('cut an unfinished write from the end of the log', {
-      partition,
-      bytes: recovered.truncatedBytes,
-    })
-  }
 }
