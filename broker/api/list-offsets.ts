@@ -22,6 +22,8 @@ const EARLIEST_LOCAL = -4
 const LATEST_TIERED = -5
 const EARLIEST_PENDING_UPLOAD = -6
 
+const LEADER_EPOCH_SINCE = 4
+
 /** Since which version of the API each special timestamp is known. */
 const SPECIAL_SINCE: ReadonlyMap<number, number> = new Map([
   [-1, 1],
@@ -77,7 +79,7 @@ async function listOne(
     errorCode: outcome.error,
     timestamp: outcome.timestamp,
     offset: outcome.offset,
-    leaderEpoch: outcome.leaderEpoch,
+    leaderEpoch: apiVersion >= LEADER_EPOCH_SINCE ? outcome.leaderEpoch : -1,
   }
 }
 

@@ -24,6 +24,9 @@ import { createTopics } from './create-topics.ts'
 type Response = Input<typeof MetadataResponse>
 type ResponseTopic = Response['topics'][number]
 
+/** From this version on a topic may be named by its id alone. */
+const BY_TOPIC_ID_SINCE = 12
+
 export function metadataHandler(context: BrokerContext): ApiHandler<MetadataRequest, Response> {
   return {
     api: API.Metadata,
@@ -93,7 +96,10 @@ function answer(
     for (const topic of context.metadata.image.topics()) topics.push(known(topic, operations))
   } else {
     for (const asked of request.topics ?? []) {
-      topics.push(describe(context, asked, errors, operations))
+      // Versions 10 and 11 have room for ids in the request, and none for an answer without a name.
+      if (asked.name === null && apiVersion < BY_TOPIC_ID_SINCE) {
+        topics.push(unknown(ErrorCode.INVALID_REQUEST, '', asked.topicId))
+      } else topics.push(describe(context, asked, errors, operations))
     }
   }
   return {

@@ -1,0 +1,91 @@
+import t from 'tap'
+import { createBroker } from '../../broker/broker.ts'
+import { BrokerConfig } from '../../broker/config/broker-config.ts'
+import { createMemoryEnv } from '../../broker/env-memory.ts'
+import { API } from '../../client/protocol/apis.ts'
+import { TestBroker, unfold } from './api/test-broker.ts'
+
+t.test('a restart keeps topics, configs, ids and records', async t => {
+  const first = await TestBroker.start()
+  const topicId = await first.createTopic('a', 3, { 'retention.ms': '12345' })
+  t.equal(await first.produce('a', 2, ['x', 'y']), 0)
+  const init = { transactionalId: null, transactionTimeoutMs: 1 }
+  const before = await first.client.request(API.InitProducerId, 4, init)
+  const { clusterId } = first.broker
+  await first.stop()
+  t.equal(first.broker.state, 'stopped')
+
+  const second = await TestBroker.start({ disk: first.env.disk })
+  t.teardown(() => second.stop())
+  t.equal(second.broker.clusterId, clusterId)
+  const { topics } = await second.client.request(API.Metadata, 12, { topics: null })
+  t.match(topics, [{ name: 'a', topicId, partitions: [{}, {}, {}] }])
+  const described = await second.client.request(API.DescribeConfigs, 4, {
+    resources: [{ resourceType: 2, resourceName: 'a', configurationKeys: ['retention.ms'] }],
+  })
+  t.equal(described.results[0]?.configs[0]?.value, '12345')
+  t.equal(await second.produce('a', 2, ['z']), 2)
+  const after = await second.client.request(API.InitProducerId, 4, init)
+  t.ok(after.producerId > before.producerId, 'no producer id is given out twice')
+})
+
+t.test('a data folder that is in use is refused, with who holds it', async t => {
+  const test = await TestBroker.start()
+  t.teardown(() => test.stop())
+  const config = BrokerConfig.of({ listeners: 'PLAINTEXT://127.0.0.1:0', 'log.dirs': '/data' })
+  const second = createBroker({ env: createMemoryEnv({ disk: test.env.disk }), config })
+  await t.rejects(second.start(), { name: 'DataFolderError', code: 'DATA_FOLDER_LOCKED' })
+  t.equal(second.state, 'stopped')
+})
+
+t.test('a port that is taken is refused, and nothing is left open', async t => {
+  const test = await TestBroker.start()
+  t.teardown(() => test.stop())
+  const listeners = `PLAINTEXT://127.0.0.1:${test.broker.address.port}`
+  const config = BrokerConfig.of({ listeners, 'log.dirs': '/other' })
+  const second = createBroker({ env: test.env, config })
+  await t.rejects(unfold(test.env, second.start()), { code: 'EADDRINUSE' })
+  const third = createBroker({
+    env: test.env,
+    config: BrokerConfig.of({ listeners: 'PLAINTEXT://:0', 'log.dirs': '/other' }),
+  })
+  await unfold(test.env, third.start())
+  await unfold(test.env, third.stop())
+})
+
+t.test('a cut-short creation is swept up by the next start', async t => {
+  const test = await TestBroker.start()
+  const { disk } = test.env
+  await test.createTopic('kept', 2)
+  await test.broker.createTopics([{ name: 'large', partitions: 5 }])
+  await t.rejects(test.broker.createTopics([{ name: 'large' }]), { code: 'TOPIC_ALREADY_EXISTS' })
+  await test.stop()
+  const again = await TestBroker.start({ disk })
+  t.same(again.broker.topicNames, ['kept', 'large'])
+  await unfold(again.env, again.broker.deleteAllTopics())
+  t.same(again.broker.topicNames, [])
+  await again.stop()
+})
+
+t.test('a client is told the address by which it came, or the one that is advertised', async t => {
+  const tell = async (settings: Record<string, string>) => {
+    const test = await TestBroker.start({ settings })
+    const { brokers } = await test.client.request(API.Metadata, 9, { topics: [] })
+    const { port } = test.broker.address
+    await test.stop()
+    return [brokers[0]?.host, brokers[0]!.port === port ? 'own' : brokers[0]!.port]
+  }
+  t.same(await tell({ listeners: 'PLAINTEXT://127.0.0.1:0' }), ['127.0.0.1', 'own'])
+  t.same(await tell({ 'advertised.listeners': 'PLAINTEXT://broker.example:9999' }), ['broker.example', 9999])
+})
+
+t.test('configs that do not go together are refused when the broker is made', t => {
+  const env = createMemoryEnv()
+  t.throws(() => createBroker({ env, config: BrokerConfig.of({ 'log.dirs': './relative' }) }), {
+    name: 'ConfigError',
+  })
+  t.throws(() => createBroker({ env, config: BrokerConfig.of({ listeners: 'x', 'log.dirs': '/d' }) }), {
+    name: 'ConfigError',
+  })
+  t.end()
+})
