@@ -110,8 +110,10 @@ class EmbeddedMetaStore implements MetaStore {
   async txn(transaction: Transaction): Promise<TransactionResult> {
     for (;;) {
       this.#checkUsable()
-      await this.#snapshotStarting
-      this.#checkUsable()
+      if (this.#snapshotStarting !== null) {
+        await this.#snapshotStarting
+        continue
+      }
       const { result, changes, undo } = this.#state.execute(transaction)
       if (changes.length > 0) {
         await this.#commit(changes, undo)

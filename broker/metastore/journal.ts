@@ -12,6 +12,7 @@ import { forEachBatch } from '../../client/protocol/batch.ts'
 import { MalformedError } from '../../client/protocol/errors.ts'
 import { type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
 import { type Clock, type Disk, DiskError, type Log } from '../env.ts'
+import { parentOf } from '../storage/checkpoints.ts'
 import { PartitionLog } from '../storage/partition-log.ts'
 import { SharedStorage } from '../storage/shared-storage.ts'
 import { MetaStoreError } from './metastore.ts'
@@ -63,6 +64,8 @@ export class Journal {
   static async open(options: JournalOptions): Promise<OpenedJournal> {
     const { disk, clock, log, directory } = options
     await disk.makeDirectory(directory)
+    // Also when it was there: whoever made it may not have come this far.
+    await disk.syncDirectory(parentOf(directory))
     const snapshot = await readNewestSnapshot(options)
     const snapshotOffset = snapshot?.logOffset ?? (0 as Offset)
     // Transactions are small and read once: next to nothing is worth keeping in memory.
