@@ -9,6 +9,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { cpus, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { Kafka } from '../client/index.ts'
 import { type BrokerProcess, startBrokerProcess } from './broker-process.ts'
 import { type Driver, startDriver, startPipe } from './children.ts'
 import type { DriverJob, DriverResult } from './driver-protocol.ts'
@@ -142,7 +143,6 @@ function offsetRange(scenario: FetchScenario): [number, number] {
 }
 
 async function createTopic(broker: BrokerProcess, scenario: Scenario, partitions: number): Promise<void> {
-  const { Kafka } = await import('../client/index.ts')
   await using kafka = new Kafka({ brokers: `${broker.host}:${broker.port}`, clientId: 'sluice-bench' })
   const configs = { ...scenario.topicConfigs, 'max.message.bytes': String(MEBIBYTE + BATCH_OVERHEAD_ROOM) }
   await kafka.admin().createTopics({ topics: [{ topic: scenario.name, partitions, configs }] })

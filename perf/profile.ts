@@ -10,6 +10,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { Kafka } from '../client/index.ts'
 import { loaderArguments, modulePath, startDriver } from './children.ts'
 import { recordsPerBatch } from './frames.ts'
 import { READ_BYTES, RECORD_BYTES, SCENARIOS } from './scenarios.ts'
@@ -82,7 +83,6 @@ function listening(child: ChildProcess): Promise<void> {
 async function load(port: number, name: string, durationMs: number): Promise<void> {
   const scenario = SCENARIOS.find(each => each.name === name)
   if (scenario === undefined) throw new Error(`There is no case ${name}.\n\n${USAGE}`)
-  const { Kafka } = await import('../client/index.ts')
   await using kafka = new Kafka({ brokers: `127.0.0.1:${port}`, clientId: 'sluice-profile' })
   const configs = { ...scenario.topicConfigs, 'max.message.bytes': String(2 << 20) }
   await kafka.admin().createTopics({ topics: [{ topic: name, partitions: 1, configs }] })
