@@ -1,6 +1,16 @@
 /**
- * Administration of a cluster. (Signatures first; bodies follow.)
+ * Administration of a cluster: the calls, each carried out by one of the files in `admin/`.
  */
+import { apiVersions, describeCluster, describeLogDirs, describeProducers } from './admin/brokers.ts'
+import { alterConfigs, describeConfigs, incrementalAlterConfigs } from './admin/configs.ts'
+import {
+  createPartitions,
+  createTopics,
+  deleteRecords,
+  deleteTopics,
+  describeTopics,
+  listTopics,
+} from './admin/topics.ts'
 import {
   type AlterConfigsOptions,
   type BrokerApiVersions,
@@ -25,95 +35,119 @@ import {
   type TopicListing,
   type TopicOffsets,
 } from './admin/types.ts'
-
-const notYet = (): never => {
-  throw new Error('not yet')
-}
+import { type Cluster } from './cluster.ts'
+import { epochEnds, listOffsets, NAMED_OFFSET } from './offsets.ts'
 
 export class Admin implements AsyncDisposable {
-  /** Optional: connects and checks that the cluster can be reached. */
-  async connect(_options?: OperationOptions): Promise<void> {
-    notYet()
+  readonly #cluster: Cluster
+
+  /** Made by `Kafka.admin`. */
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster
   }
 
-  async createTopics(_options: CreateTopicsOptions): Promise<CreatedTopic[]> {
-    return notYet()
+  /** Optional: connects and checks that the cluster can be reached. */
+  connect(options: OperationOptions = {}): Promise<void> {
+    return this.#cluster.connect(options)
+  }
+
+  createTopics(options: CreateTopicsOptions): Promise<CreatedTopic[]> {
+    return createTopics(this.#cluster, options)
   }
 
   /** Resolves to the topics that were deleted. */
-  async deleteTopics(_options: DeleteTopicsOptions): Promise<string[]> {
-    return notYet()
+  deleteTopics(options: DeleteTopicsOptions): Promise<string[]> {
+    return deleteTopics(this.#cluster, options)
   }
 
-  async createPartitions(_options: CreatePartitionsOptions): Promise<void> {
-    return notYet()
+  createPartitions(options: CreatePartitionsOptions): Promise<void> {
+    return createPartitions(this.#cluster, options)
   }
 
-  async deleteRecords(_options: DeleteRecordsOptions): Promise<DeletedRecords[]> {
-    return notYet()
+  deleteRecords(options: DeleteRecordsOptions): Promise<DeletedRecords[]> {
+    return deleteRecords(this.#cluster, options)
   }
 
   /** By name, in ascending order. Internal topics are left out unless asked for. */
-  async listTopics(_options?: OperationOptions & { readonly internal?: boolean }): Promise<TopicListing[]> {
-    return notYet()
+  listTopics(options: OperationOptions & { readonly internal?: boolean } = {}): Promise<TopicListing[]> {
+    return listTopics(this.#cluster, options)
   }
 
-  async describeTopics(
-    _options: OperationOptions & { readonly topics: readonly string[] },
+  /** In the order asked for. */
+  describeTopics(
+    options: OperationOptions & { readonly topics: readonly string[] },
   ): Promise<TopicDescription[]> {
-    return notYet()
+    return describeTopics(this.#cluster, options)
   }
 
-  async describeCluster(_options?: OperationOptions): Promise<ClusterDescription> {
-    return notYet()
+  describeCluster(options: OperationOptions = {}): Promise<ClusterDescription> {
+    return describeCluster(this.#cluster, options)
   }
 
-  async describeConfigs(_options: DescribeConfigsOptions): Promise<ConfigDescription[]> {
-    return notYet()
+  /** In the order asked for; entries by name. */
+  describeConfigs(options: DescribeConfigsOptions): Promise<ConfigDescription[]> {
+    return describeConfigs(this.#cluster, options)
   }
 
-  async alterConfigs(_options: AlterConfigsOptions): Promise<void> {
-    return notYet()
+  alterConfigs(options: AlterConfigsOptions): Promise<void> {
+    return alterConfigs(this.#cluster, options)
   }
 
-  async incrementalAlterConfigs(_options: IncrementalAlterConfigsOptions): Promise<void> {
-    return notYet()
+  incrementalAlterConfigs(options: IncrementalAlterConfigsOptions): Promise<void> {
+    return incrementalAlterConfigs(this.#cluster, options)
   }
 
-  async describeLogDirs(_options?: DescribeLogDirsOptions): Promise<LogDirDescription[]> {
-    return notYet()
+  describeLogDirs(options: DescribeLogDirsOptions = {}): Promise<LogDirDescription[]> {
+    return describeLogDirs(this.#cluster, options)
   }
 
-  async listOffsets(_options: ListOffsetsOptions): Promise<ListedOffset[]> {
-    return notYet()
+  /** In the order asked for. */
+  async listOffsets(options: ListOffsetsOptions): Promise<ListedOffset[]> {
+    const queries = options.partitions.map(({ topic, partition, spec }) =>
+      typeof spec === 'string'
+        ? { topic, partition, ...NAMED_OFFSET[spec] }
+        : { topic, partition, timestamp: spec.timestamp, minVersion: 1 },
+    )
+    return listOffsets(this.#cluster, queries, options.isolation ?? 'read_uncommitted', options)
   }
 
-  /** Earliest and latest offset of every partition of a topic. */
-  async fetchTopicOffsets(_topic: string, _options?: OperationOptions): Promise<TopicOffsets[]> {
-    return notYet()
+  /** Earliest and latest offset of every partition of a topic, by partition. */
+  async fetchTopicOffsets(topic: string, options: OperationOptions = {}): Promise<TopicOffsets[]> {
+    const { partitions } = await this.#cluster.topic(topic, options)
+    const ask = (spec: 'earliest' | 'latest') =>
+      this.listOffsets({
+        ...options,
+        partitions: partitions.map(({ partition }) => ({ topic, partition, spec })),
+      })
+    const [earliest, latest] = await Promise.all([ask('earliest'), ask('latest')])
+    return partitions.map(({ partition }, index) => ({
+      partition,
+      earliest: earliest[index]!.offset,
+      latest: latest[index]!.offset,
+    }))
   }
 
-  async describeProducers(
-    _options: OperationOptions & { readonly partitions: readonly { topic: string; partition: number }[] },
+  describeProducers(
+    options: OperationOptions & { readonly partitions: readonly { topic: string; partition: number }[] },
   ): Promise<PartitionProducers[]> {
-    return notYet()
+    return describeProducers(this.#cluster, options)
   }
 
-  async offsetForLeaderEpoch(
-    _options: OperationOptions & {
+  offsetForLeaderEpoch(
+    options: OperationOptions & {
       readonly partitions: readonly { topic: string; partition: number; leaderEpoch: number }[]
     },
   ): Promise<EpochEndOffset[]> {
-    return notYet()
+    const queries = options.partitions.map(each => ({ ...each, currentLeaderEpoch: -1 }))
+    return epochEnds(this.#cluster, queries, options)
   }
 
   /** Of every broker, or of one. */
-  async apiVersions(
-    _options?: OperationOptions & { readonly broker?: number },
-  ): Promise<BrokerApiVersions[]> {
-    return notYet()
+  apiVersions(options: OperationOptions & { readonly broker?: number } = {}): Promise<BrokerApiVersions[]> {
+    return apiVersions(this.#cluster, options)
   }
 
+  /** An admin opens nothing of its own: its connections are those of `Kafka`, which closes them. */
   async close(): Promise<void> {}
 
   async [Symbol.asyncDispose](): Promise<void> {

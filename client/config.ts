@@ -77,6 +77,9 @@ export interface ClientConfig {
   readonly logger: Logger
 }
 
+/** What the client says of itself in ApiVersions (KIP-511). */
+export const CLIENT_SOFTWARE = { softwareName: 'sluice', softwareVersion: '0.1.0' } as const
+
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
 const DEFAULT_PORT = 9092

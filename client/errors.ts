@@ -3,6 +3,7 @@
  * program, which looks at `code`, `retriable` and `fatal`, and the person, whose message says what happened, what it
  * means and what to do. It must never carry a secret.
  */
+import { ErrorCode, errorMessage, errorName, isRetriable } from './protocol/errors.ts'
 
 /** Codes that the client itself gives; every other `code` is the protocol's name of an error, as NOT_LEADER_OR_FOLLOWER. */
 export type ClientErrorCode =
@@ -83,4 +84,66 @@ export class AbortError extends Error {
   constructor(message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause })
   }
+}
+
+export interface ErrorContext {
+  readonly api?: string | undefined
+  readonly broker?: string | undefined
+  readonly topic?: string | undefined
+  readonly partition?: number | undefined
+  /** The broker's own words. */
+  readonly detail?: string | null | undefined
+}
+
+/** The error for a code of the protocol. */
+export function protocolError(code: number, context: ErrorContext): KafkaError {
+  const { api, broker, topic, partition, detail } = context
+  const name = errorName(code)
+  const what =
+    topic === undefined ? '' : partition === undefined ? ` for topic ${topic}` : ` for ${topic}-${partition}`
+  const who = broker === undefined ? 'the broker' : `broker ${broker}`
+  const words = detail === null || detail === undefined || detail === '' ? '' : ` The broker says: ${detail}`
+  return new KafkaError({
+    code: name,
+    message: `${api ?? 'The request'}${what} failed at ${who} with ${name}: ${errorMessage(code)}${words}`,
+    retriable: isRetriable(code),
+    fatal: FATAL_CODES.has(code),
+    api,
+    broker,
+    topic,
+    partition,
+  })
+}
+
+/** After these nothing that the same object sends will be accepted. */
+const FATAL_CODES: ReadonlySet<number> = new Set([
+  ErrorCode.SASL_AUTHENTICATION_FAILED,
+  ErrorCode.CLUSTER_AUTHORIZATION_FAILED,
+  ErrorCode.PRODUCER_FENCED,
+  ErrorCode.UNSUPPORTED_SASL_MECHANISM,
+])
+
+/** The failures of one call as one error: itself where it is one, PARTIAL_FAILURE where there are several. */
+export function combineErrors(what: string, errors: readonly KafkaError[], total: number): KafkaError {
+  const [first] = errors
+  if (first !== undefined && errors.length === 1) return first
+  return new KafkaError({
+    code: 'PARTIAL_FAILURE',
+    message:
+      `${what}: ${errors.length} of ${total} failed; what succeeded stays done. ` +
+      errors
+        .slice(0, 3)
+        .map(error => error.message)
+        .join(' | ') +
+      (errors.length > 3 ? ` | and ${errors.length - 3} more, see errors` : ''),
+    retriable: errors.every(error => error.retriable),
+    api: first?.api,
+    errors,
+  })
+}
+
+/** Whatever was thrown, as a KafkaError or AbortError. */
+export function toKafkaError(error: unknown, code: ClientErrorCode, message: string): KafkaError {
+  if (error instanceof KafkaError) return error
+  return new KafkaError({ code, message, cause: error })
 }

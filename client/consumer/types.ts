@@ -22,7 +22,7 @@ export interface TopicPartition {
 }
 
 export interface Assignment extends TopicPartition {
-  /** Default: the consumer's `from`. */
+  /** Default `latest`: the end as of now. */
   readonly offset?: OffsetSpec
 }
 

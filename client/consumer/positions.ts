@@ -1,0 +1,116 @@
+/**
+ * Finds out where partitions start (ListOffsets), and after a change of leader whether the log still agrees with what
+ * was read (OffsetForLeaderEpoch, KIP-320). Changes the partitions it is given; retries inside.
+ */
+import { type Cluster } from '../cluster.ts'
+import { KafkaError } from '../errors.ts'
+import { epochEnds, type Isolation, listOffsets, NAMED_OFFSET, type OffsetQuery } from '../offsets.ts'
+import { type ConsumerPartition } from './partition.ts'
+
+export interface PositionOptions {
+  readonly cluster: Cluster
+  readonly isolation: Isolation
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Looks up every partition that has a `lookUp`. Throws KafkaError. */
+export async function lookUpPositions(
+  partitions: readonly ConsumerPartition[],
+  options: PositionOptions,
+): Promise<void> {
+  const { cluster, isolation } = options
+  const open = partitions
+    .filter(partition => partition.lookUp !== null)
+    .map(partition => ({ partition, generation: partition.generation }))
+  if (open.length === 0) return
+  const found = await listOffsets(
+    cluster,
+    open.map(({ partition }) => queryOf(partition)),
+    isolation,
+    options,
+  )
+  // Where no record is as young as the timestamp, reading starts at the end.
+  const beyond = open.filter((_, index) => found[index]!.offset < 0)
+  const ends = new Map<ConsumerPartition, number>()
+  if (beyond.length > 0) {
+    const queries = beyond.map(({ partition: { topic, partition } }) => ({
+      topic,
+      partition,
+      ...NAMED_OFFSET.latest,
+    }))
+    const offsets = await listOffsets(cluster, queries, isolation, options)
+    beyond.forEach(({ partition }, index) => {
+      ends.set(partition, offsets[index]!.offset)
+    })
+  }
+  open.forEach(({ partition, generation }, index) => {
+    if (partition.generation !== generation) return
+    partition.moveTo(ends.get(partition) ?? found[index]!.offset)
+  })
+}
+
+function queryOf({ topic, partition, lookUp }: ConsumerPartition): OffsetQuery {
+  if (lookUp === 'earliest' || lookUp === 'latest') return { topic, partition, ...NAMED_OFFSET[lookUp] }
+  return { topic, partition, timestamp: lookUp?.timestamp ?? 0, minVersion: 1 }
+}
+
+/** Whether a leader has taken over since the log was last compared with what was fetched. */
+export function needsComparison(partition: ConsumerPartition, leaderEpoch: number): boolean {
+  return partition.fetchedEpoch >= 0 && leaderEpoch > partition.agreedEpoch
+}
+
+/**
+ * Compares with the leaders' logs. Returns the partitions whose log ends, for the epoch last fetched, before the
+ * position: records that were handed out are not in the log any more. Brokers without the API are believed.
+ */
+export async function compareWithLeaders(
+  partitions: readonly ConsumerPartition[],
+  options: PositionOptions,
+): Promise<{ readonly partition: ConsumerPartition; readonly endOffset: number }[]> {
+  const { cluster } = options
+  const open = partitions.map(partition => ({
+    partition,
+    generation: partition.generation,
+    leaderEpoch: epochOf(cluster, partition),
+  }))
+  let ends: { readonly leaderEpoch: number; readonly endOffset: number }[]
+  try {
+    ends = await epochEnds(
+      cluster,
+      open.map(({ partition: { topic, partition, fetchedEpoch }, leaderEpoch }) => ({
+        topic,
+        partition,
+        leaderEpoch: fetchedEpoch,
+        currentLeaderEpoch: leaderEpoch,
+      })),
+      options,
+    )
+  } catch (error) {
+    if (!(error instanceof KafkaError) || error.code !== 'UNSUPPORTED') throw error
+    for (const { partition, leaderEpoch } of open) partition.agreedEpoch = leaderEpoch
+    return []
+  }
+  const truncated: { partition: ConsumerPartition; endOffset: number }[] = []
+  open.forEach(({ partition, generation, leaderEpoch }, index) => {
+    if (partition.generation !== generation) return
+    const { endOffset, leaderEpoch: foundEpoch } = ends[index]!
+    const agrees =
+      endOffset < 0 || (endOffset >= partition.fetchOffset && foundEpoch === partition.fetchedEpoch)
+    const unhanded = partition.fetchOffset - partition.position
+    if (agrees || endOffset >= partition.fetchOffset) {
+      partition.agreedEpoch = leaderEpoch
+    } else if (unhanded > 0 && endOffset >= partition.position) {
+      // Only what was fetched ahead is gone: fetch again from the position.
+      partition.drop()
+      partition.agreedEpoch = leaderEpoch
+    } else {
+      truncated.push({ partition, endOffset })
+    }
+  })
+  return truncated
+}
+
+/** The leader epoch that the metadata names, or -1. */
+export function epochOf(cluster: Cluster, { topic, partition }: ConsumerPartition): number {
+  return cluster.metadata.topic(topic)?.partitions[partition]?.leaderEpoch ?? -1
+}

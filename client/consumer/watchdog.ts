@@ -1,0 +1,78 @@
+/**
+ * Notices a consumer that has silently come to a stop: records that wait but are not taken, or brokers that do not
+ * answer. Looks a few times per period, which costs nothing while all is well.
+ */
+import { type ClientEnv, type ClientTimer } from '../env.ts'
+import { type StalledEvent } from './types.ts'
+
+export interface Pulse {
+  /** Changes whenever something was handed out. */
+  readonly taken: number
+  /** Something lies ready to be taken. */
+  readonly hasData: boolean
+  /** When a broker answered last, on the monotonic clock. */
+  readonly lastAnswerMs: number
+  /** Something is to be fetched at all: not everything is paused. */
+  readonly isFetching: boolean
+}
+
+const LOOKS_PER_PERIOD = 4
+
+export class Watchdog {
+  readonly #env: ClientEnv
+  readonly #periodMs: number
+  readonly #pulse: () => Pulse
+  readonly #onStalled: (reason: StalledEvent['reason'], forMs: number) => void
+  #timer: ClientTimer | null = null
+  #taken = -1
+  #sinceMs = 0
+  /** Reported once, until something moves again. */
+  #reported = false
+
+  /** `periodMs` 0: never looks. */
+  constructor(
+    env: ClientEnv,
+    periodMs: number,
+    pulse: () => Pulse,
+    onStalled: (reason: StalledEvent['reason'], forMs: number) => void,
+  ) {
+    this.#env = env
+    this.#periodMs = periodMs
+    this.#pulse = pulse
+    this.#onStalled = onStalled
+  }
+
+  start(): void {
+    if (this.#periodMs === 0 || this.#timer !== null) return
+    this.#reported = false
+    this.#taken = -1
+    this.#look()
+  }
+
+  stop(): void {
+    if (this.#timer !== null) this.#env.timers.clear(this.#timer)
+    this.#timer = null
+  }
+
+  #look(): void {
+    this.#check()
+    const delayMs = Math.max(1, Math.floor(this.#periodMs / LOOKS_PER_PERIOD))
+    this.#timer = this.#env.timers.setBackground(delayMs, () => this.#look())
+  }
+
+  #check(): void {
+    const nowMs = this.#env.clock.monotonicMs()
+    const { taken, hasData, lastAnswerMs, isFetching } = this.#pulse()
+    if (taken !== this.#taken || !hasData) {
+      this.#taken = taken
+      this.#sinceMs = nowMs
+    }
+    const handlerMs = nowMs - this.#sinceMs
+    const brokerMs = isFetching && !hasData ? nowMs - lastAnswerMs : 0
+    const stalled = Math.max(handlerMs, brokerMs) >= this.#periodMs
+    if (stalled && !this.#reported) {
+      this.#onStalled(hasData ? 'handler' : 'broker', hasData ? handlerMs : brokerMs)
+    }
+    this.#reported = stalled
+  }
+}
