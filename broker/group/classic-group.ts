@@ -1,0 +1,4 @@
+/** Placeholder. */
+export interface ClassicPatch {
+  readonly state?: string
+}

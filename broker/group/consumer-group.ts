@@ -1,0 +1,4 @@
+/** Placeholder. */
+export interface ConsumerPatch {
+  readonly checkedTopicsVersion?: number
+}
