@@ -20,11 +20,13 @@ export class Slab implements Retained {
   /** Valid while referenced. Pooled: what was in it before is still there, it is not cleared. */
   readonly bytes: Buffer
   readonly #pool: SlabPool
+  readonly #onReturned: (() => void) | null
   #references = 1
 
   /** Slabs are made by their pool alone. */
-  constructor(pool: SlabPool, byteLength: number) {
+  constructor(pool: SlabPool, byteLength: number, onReturned: (() => void) | null = null) {
     this.#pool = pool
+    this.#onReturned = onReturned
     // Not from Node's small-buffer pool: a slab must own all of its ArrayBuffer.
     this.bytes = Buffer.allocUnsafeSlow(byteLength)
   }
@@ -40,7 +42,9 @@ export class Slab implements Retained {
 
   release(): void {
     assert(this.#references > 0, 'a slab is released once for each time it was retained')
-    if (--this.#references === 0) this.#pool.takeBack(this)
+    if (--this.#references > 0) return
+    this.#pool.takeBack(this)
+    this.#onReturned?.()
   }
 
   /** For the pool alone: the slab starts its next life. */
@@ -109,11 +113,12 @@ export class SlabPool {
 
   /**
    * A slab of just `byteLength` bytes, which is not pooled afterwards; for what does not fit an ordinary one. It
-   * counts as in use but is never refused, so that no legal request waits for ever: the caller bounds how many.
+   * counts as in use but is never refused, so that no legal request waits for ever: the caller bounds how many, by
+   * what `onReturned` tells.
    */
-  acquireOversized(byteLength: number): Slab {
+  acquireOversized(byteLength: number, onReturned: (() => void) | null = null): Slab {
     this.#makeRoom(byteLength)
-    return this.#count(new Slab(this, byteLength))
+    return this.#count(new Slab(this, byteLength, onReturned))
   }
 
   /**

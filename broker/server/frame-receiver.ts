@@ -12,7 +12,7 @@
  */
 import { MalformedError } from '../../client/protocol/errors.ts'
 import { PLAIN_MEMORY, type Retained } from '../slab.ts'
-import { type ReceiveMemory, type Region } from './receive-memory.ts'
+import { type ReceiveMemory, type Region, type Ticket } from './receive-memory.ts'
 
 /** A connection that sends so much at once gets a region. */
 const BUSY_BYTES = 16 * 1024
@@ -47,7 +47,7 @@ export class FrameReceiver {
   #direct = false
   #appetite = MIN_REGION_BYTES
   #largestFrame = 0
-  #isGiant = false
+  #ticket: Ticket | null = null
   #starved = false
 
   constructor(memory: ReceiveMemory, maxFrameBytes: number) {
@@ -114,7 +114,7 @@ export class FrameReceiver {
     const bytes = this.#bytes.subarray(from, this.#start)
     if (this.#inScratch) return { bytes: this.#memory.copy(bytes), owner: PLAIN_MEMORY }
     if (this.#region === null) return { bytes, owner: PLAIN_MEMORY }
-    this.#endGiant()
+    this.#endTicket()
     this.#region.slab.retain()
     return { bytes, owner: this.#region.slab }
   }
@@ -149,7 +149,7 @@ export class FrameReceiver {
   dispose(): void {
     this.#start = this.#fill
     this.#leaveRegion()
-    this.#endGiant()
+    this.#endTicket()
     this.#bytes = NOTHING
     this.#inScratch = false
     this.#starved = false
@@ -199,12 +199,12 @@ export class FrameReceiver {
     const generous = pool.bytesInUse * 2 < pool.maxBytes
     if (this.#region !== null && generous) this.#appetite = Math.min(this.#appetite * 2, slabBytes)
     const appetite = generous ? this.#appetite : MIN_REGION_BYTES
-    // Beyond a slab the frame gets memory of its own, in which nothing follows it.
-    const size =
-      needed > slabBytes ? needed : Math.min(Math.max(needed + MIN_ROOM_BYTES, appetite), slabBytes)
-    if (size > slabBytes && !this.#beginGiant()) return this.#starve()
-    const region = this.#memory.lease(size)
-    if (region === null) return this.#starve()
+    const size = Math.min(Math.max(needed + MIN_ROOM_BYTES, appetite), slabBytes)
+    // A frame larger than a slab gets memory of its own, in which nothing follows it; and so does a frame when
+    // everybody waits for memory, because waiting frames hold some, and somebody has to get on.
+    const region = (needed <= slabBytes ? this.#memory.lease(size) : null) ?? this.#leaseAlone(needed)
+    this.#starved = region === null
+    if (region === null) return false
     const held = this.heldBytes
     this.#bytes.copy(region.slab.bytes, region.start, this.#start, this.#fill)
     this.#leaveRegion()
@@ -213,13 +213,13 @@ export class FrameReceiver {
     this.#inScratch = false
     this.#start = region.start
     this.#fill = region.start + held
-    this.#starved = false
     return true
   }
 
-  #starve(): false {
-    this.#starved = true
-    return false
+  #leaseAlone(needed: number): Region | null {
+    this.#ticket ??= this.#memory.beginTicket()
+    if (this.#ticket === null) return null
+    return this.#memory.leaseAlone(Math.max(needed, MIN_ROOM_BYTES), this.#ticket)
   }
 
   #leaveRegion(): void {
@@ -230,15 +230,10 @@ export class FrameReceiver {
     this.#start = this.#fill = 0
   }
 
-  #beginGiant(): boolean {
-    this.#isGiant ||= this.#memory.beginGiant()
-    return this.#isGiant
-  }
-
-  #endGiant(): void {
-    if (!this.#isGiant) return
-    this.#isGiant = false
-    this.#memory.giantDone()
+  #endTicket(): void {
+    const ticket = this.#ticket
+    this.#ticket = null
+    if (ticket !== null) this.#memory.endTicket(ticket)
   }
 
   #absurd(length: number): MalformedError {

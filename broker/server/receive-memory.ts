@@ -17,14 +17,23 @@ const SCRATCH_BYTES = 64 * 1024
 const SCRATCH_BYTES_UNDER_PRESSURE = 4 * 1024
 /** Small frames are copied one after another into plain pieces of this size. */
 const PIECE_BYTES = 64 * 1024
-/** Connections that may be receiving a frame larger than a slab at the same time; the others wait for their turn. */
-const MAX_GIANTS = 2
+/** Frames at one time that may have memory of their own, beyond the pool; the others wait for their turn. */
+const MAX_TICKETS = 2
 
 /** The right to fill `slab.bytes` from `start` up to `end`, with one reference to the slab. */
 export interface Region {
   readonly slab: Slab
   readonly start: number
   readonly end: number
+}
+
+/**
+ * The right to memory of one's own for one frame: because it is larger than a slab, or because the pool is used up and
+ * what is in it can only be let go of when somebody gets on. It ends when its memory has come back.
+ */
+export interface Ticket {
+  /** Pieces of memory, and the connection while it is receiving. */
+  holders: number
 }
 
 export class ReceiveMemory {
@@ -36,7 +45,7 @@ export class ReceiveMemory {
   #next = 0
   #exhausted = false
   #piece = Buffer.alloc(0)
-  #giants = 0
+  #tickets = 0
   readonly #waiting = new Set<() => void>()
   #stopWaiting: (() => void) | null = null
 
@@ -64,11 +73,32 @@ export class ReceiveMemory {
     return copy
   }
 
-  /** A region of `byteLength` bytes, or null while the pool is used up: see `whenAvailable`. */
+  /** A region of `byteLength` bytes, at most a slab; or null while the pool is used up: see `whenAvailable`. */
   lease(byteLength: number): Region | null {
-    const region = byteLength > this.pool.slabBytes ? this.#leaseAlone(byteLength) : this.#cut(byteLength)
+    const region = this.#cut(byteLength)
     this.#exhausted = region === null
     return region
+  }
+
+  /** A region of any size, on a ticket. */
+  leaseAlone(byteLength: number, ticket: Ticket): Region {
+    ticket.holders++
+    const slab = this.pool.acquireOversized(byteLength, () => this.endTicket(ticket))
+    return { slab, start: 0, end: byteLength }
+  }
+
+  /** A ticket for one frame, or null when all are taken. Answered by `endTicket` when the frame has been received. */
+  beginTicket(): Ticket | null {
+    if (this.#tickets >= MAX_TICKETS) return null
+    this.#tickets++
+    return { holders: 1 }
+  }
+
+  endTicket(ticket: Ticket): void {
+    assert(ticket.holders > 0, 'a ticket ends once for each of its holders')
+    if (--ticket.holders > 0) return
+    this.#tickets--
+    this.wakeOne()
   }
 
   /** Ends a lease. What lies from `usedUpTo` on was never filled, and may be leased again. */
@@ -77,22 +107,6 @@ export class ReceiveMemory {
     // Only the latest cut can be taken back; behind another one the rest is lost until the slab returns.
     if (region.slab === this.#open && region.end === this.#next) this.#next = usedUpTo
     region.slab.release()
-  }
-
-  /**
-   * Asks to receive a frame larger than a slab; such frames are counted, because each may become as large as a
-   * request may be. True is answered by `giantDone`; false means to wait.
-   */
-  beginGiant(): boolean {
-    if (this.#giants >= MAX_GIANTS) return false
-    this.#giants++
-    return true
-  }
-
-  giantDone(): void {
-    assert(this.#giants > 0, 'a giant frame ends once')
-    this.#giants--
-    this.wakeOne()
   }
 
   /** Calls `listener` once, when a lease that was refused may be tried again. Returns the way to give up. */
@@ -134,10 +148,6 @@ export class ReceiveMemory {
   #ignorePool(): void {
     this.#stopWaiting?.()
     this.#stopWaiting = null
-  }
-
-  #leaseAlone(byteLength: number): Region {
-    return { slab: this.pool.acquireOversized(byteLength), start: 0, end: byteLength }
   }
 
   #cut(byteLength: number): Region | null {
