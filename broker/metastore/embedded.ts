@@ -81,8 +81,8 @@ class EmbeddedMetaStore implements MetaStore {
   #waiting: Waiting[] = []
   #flushing: Promise<void> | null = null
   #snapshotting: Promise<void> | null = null
-  /** Transactions wait for it: a snapshot is about to be taken. */
-  #snapshotStarting: Promise<void> | null = null
+  /** While a snapshot is about to be taken: the transactions that wait for it, in order. */
+  #door: (() => void)[] | null = null
   #leaseTimer: TimerHandle | null = null
   #failure: MetaStoreError | null = null
   #closing: Promise<void> | null = null
@@ -108,12 +108,16 @@ class EmbeddedMetaStore implements MetaStore {
   }
 
   async txn(transaction: Transaction): Promise<TransactionResult> {
+    const door = this.#door
+    if (door === null) return this.#carryOut(transaction)
+    return new Promise((resolve, reject) => {
+      door.push(() => void this.#carryOut(transaction).then(resolve, reject))
+    })
+  }
+
+  async #carryOut(transaction: Transaction): Promise<TransactionResult> {
     for (;;) {
       this.#checkUsable()
-      if (this.#snapshotStarting !== null) {
-        await this.#snapshotStarting
-        continue
-      }
       const { result, changes, undo } = this.#state.execute(transaction)
       if (changes.length > 0) {
         await this.#commit(changes, undo)
@@ -232,6 +236,7 @@ class EmbeddedMetaStore implements MetaStore {
     const { revision } = this.#state
     const offset = this.#journal.endOffset
     if (this.#isDurable()) return Promise.resolve(null)
+    if (this.#failure !== null) return Promise.reject(this.#failure)
     return new Promise((resolve, reject) => {
       this.#waiting.push({ offset, revision, undo, resolve, reject })
       // A promise job later, so that all who come in this turn share the write.
@@ -279,13 +284,7 @@ class EmbeddedMetaStore implements MetaStore {
   }
 
   #fail(cause: unknown): void {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    const error = new MetaStoreError(
-      'STORAGE_FAILED',
-      `The metadata log cannot be made durable any more (${reason}). What was last changed may or may not be on disk: ` +
-        'the broker stops, and reads at its next start what is there.',
-      { cause },
-    )
+    const error = storageFailed(cause)
     this.#failure = error
     const waiting = this.#waiting
     this.#waiting = []
@@ -315,17 +314,15 @@ class EmbeddedMetaStore implements MetaStore {
    * new transactions wait for it at the door.
    */
   async #takeSnapshot(): Promise<void> {
-    let open = (): void => {}
-    this.#snapshotStarting = new Promise(resolve => {
-      open = resolve
-    })
+    const door: (() => void)[] = []
+    this.#door = door
     let written: Promise<void>
     try {
       while (!this.#isDurable()) await this.#durable(null)
       written = this.#journal.takeSnapshot(this.#state.image())
     } finally {
-      this.#snapshotStarting = null
-      open()
+      this.#door = null
+      for (const enter of door) enter()
     }
     await written
   }
@@ -361,7 +358,7 @@ class EmbeddedMetaStore implements MetaStore {
     try {
       await this.#journal.close(!failed)
     } catch (error) {
-      if (!failed) throw error
+      if (!failed) throw storageFailed(error)
       this.#env.log.debug('the failed metadata log could not be closed', { error })
     }
   }
@@ -370,4 +367,14 @@ class EmbeddedMetaStore implements MetaStore {
     if (this.#failure !== null) throw this.#failure
     if (this.#closing !== null) throw new MetaStoreError('CLOSED', 'The metadata store is being closed.')
   }
+}
+
+function storageFailed(cause: unknown): MetaStoreError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new MetaStoreError(
+    'STORAGE_FAILED',
+    `The metadata log cannot be made durable any more (${reason}). What was last changed may or may not be on disk: ` +
+      'the broker stops, and reads at its next start what is there.',
+    { cause },
+  )
 }
