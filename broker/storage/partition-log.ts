@@ -117,7 +117,7 @@ export class PartitionLog {
     }
     const snapshots = new Snapshots(shared, directory, content.snapshots)
     const log = new PartitionLog(options, segments, snapshots)
-    await log.#finishOpening(content.isNew, recovered)
+    await log.#finishOpening(content.isNew || !options.cleanShutdown, recovered)
     if (isStartBeyond) {
       shared.log.error(
         'the log ends before its start offset: all that is left in it was deleted before, it starts anew',
@@ -133,20 +133,18 @@ export class PartitionLog {
     return { log, recovered }
   }
 
-  async #finishOpening(isNew: boolean, recovered: Recovered): Promise<void> {
+  async #finishOpening(needsNames: boolean, recovered: Recovered): Promise<void> {
     const active = this.#active
     if (!active.exists) {
       const file = await this.#writer.createFile(active)
       this.#shared.files.unpin(active.path, file)
     }
-    // The name of the folder itself is made durable by the first sync, before anything in it counts as durable.
-    if (isNew) this.#writer.namesChanged(true)
+    // The name of the folder itself is made durable by the first sync, before anything in it counts as durable. After a
+    // process that was killed it may be there and not be durable yet.
+    if (needsNames) this.#writer.namesChanged(true)
     // What a crash has left in the page cache was read and found whole, but nobody has synced it yet.
     for (const segment of this.#segments) if (segment.isDirty) this.#writer.fileChanged(segment)
-    if (recovered.scanned) {
-      this.#writer.namesChanged()
-      await this.sync()
-    }
+    if (recovered.scanned) await this.sync()
     this.#wasChanged = recovered.scanned || recovered.rebuiltIndexes > 0
   }
 

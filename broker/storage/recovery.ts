@@ -24,6 +24,8 @@ import { type DamagedRange, type Recovered, type RecoveryProgress, type SegmentC
 const COPY_BYTES = 1024 * 1024
 /** A segment no larger is scanned instead of reading its index: that is fewer reads. */
 const SCAN_INSTEAD_BYTES = 64 * 1024
+/** A file that ends with so many zeros may have been preallocated; batches seldom end so. */
+const ZEROS_BYTES = 61
 const PROGRESS_EVERY_MS = 1000
 
 export interface RecoveryOptions {
@@ -91,12 +93,26 @@ class Recovery {
 
   /** A segment that nobody appends to any more: its size is believed, its largest timestamp is in its time index. */
   async #openOld(segment: Segment, i: number): Promise<void> {
+    if (!this.#options.cleanShutdown && (await this.#endsInZeros(segment))) {
+      // It was preallocated and rolled, and the crash came before it was trimmed.
+      await this.#scan(segment, i, Infinity as Offset)
+      return
+    }
     this.#believe(segment, segment.fileBytes, this.segments[i + 1]!.baseOffset)
     segment.indexes = null
     const last = await this.#lastTimeEntry(segment)
     if (last === null) return
     segment.largestTimestamp = last.timestamp
     segment.largestTimestampOffset = last.offset
+  }
+
+  async #endsInZeros(segment: Segment): Promise<boolean> {
+    const bytes = Buffer.alloc(Math.min(ZEROS_BYTES, segment.fileBytes))
+    if (bytes.length === 0) return false
+    await this.#options.shared.files.with(segment.path, file =>
+      file.read(bytes, segment.fileBytes - bytes.length),
+    )
+    return isZero(bytes)
   }
 
   async #lastTimeEntry(segment: Segment): Promise<TimeIndex['last']> {
@@ -187,7 +203,7 @@ class Recovery {
     const end = await this.#walk(segment, 0, checkFrom, segment.baseOffset)
     this.#believe(segment, end.position, end.nextOffset)
     // The page cache may have it, but nobody knows that the disk has.
-    segment.isDirty = true
+    segment.isDirty = checkFrom !== Infinity
     if (end.problem !== null) await this.#cut(segment, i, end)
     this.rebuiltIndexes += isActive ? 0 : 1
     if (isActive || i === this.segments.length - 1) {
