@@ -4,7 +4,8 @@
  */
 import { assert } from '../../client/protocol/assert.ts'
 import { type BrokerId } from '../../client/protocol/types.ts'
-import { DiskError, type Env } from '../env.ts'
+import { type Disk, DiskError, type Env } from '../env.ts'
+import { parentOf } from '../storage/checkpoints.ts'
 import {
   MetadataFileError,
   type MetaProperties,
@@ -71,7 +72,7 @@ export class DataFolder {
    */
   static async open(options: DataFolderOptions): Promise<DataFolder> {
     const { disk } = options.env
-    await disk.makeDirectory(options.path)
+    await makeDurably(disk, options.path)
     const unlock = await lock(options)
     try {
       const known = await readMeta(options)
@@ -107,6 +108,24 @@ export class DataFolder {
     } finally {
       await this.#unlock()
     }
+  }
+}
+
+/** Also the names of the folders are on disk when it resolves: else a power cut could take all that is in them. */
+async function makeDurably(disk: Disk, path: string): Promise<void> {
+  const made: string[] = []
+  for (let at = path; at !== '/' && !(await exists(disk, at)); at = parentOf(at)) made.push(at)
+  await disk.makeDirectory(path)
+  for (const folder of made) await disk.syncDirectory(parentOf(folder))
+}
+
+async function exists(disk: Disk, path: string): Promise<boolean> {
+  try {
+    await disk.list(path)
+    return true
+  } catch (error) {
+    if (error instanceof DiskError && error.code === 'NOT_FOUND') return false
+    throw error
   }
 }
 

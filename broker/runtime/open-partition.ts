@@ -77,6 +77,8 @@ export async function openPartition(options: OpenOptions): Promise<PartitionHost
     state,
     highWatermark,
     snapshotOffset,
+    // Nothing here aborts transactions yet, but a folder that Kafka wrote may have some.
+    hasAborted: (await log.abortedTransactions(log.firstOffset, log.endOffset)).length > 0,
   })
   if (assignment.leaderEpoch < state.epochs.latestEpoch) {
     env.log.warn(

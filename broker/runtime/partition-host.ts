@@ -37,6 +37,8 @@ export interface HostOptions {
   readonly highWatermark: Offset
   /** Of the newest producer snapshot in the folder, -1 where there is none. */
   readonly snapshotOffset: number
+  /** Whether the transaction indexes have any entry. */
+  readonly hasAborted: boolean
 }
 
 export class PartitionHost implements Wakeable {
@@ -45,6 +47,7 @@ export class PartitionHost implements Wakeable {
   readonly partition: number
   readonly #services: HostServices
   readonly #driver: ReplicaDriver
+  readonly #hasAborted: boolean
   #epochsSaved: number
 
   constructor(options: HostOptions) {
@@ -52,6 +55,7 @@ export class PartitionHost implements Wakeable {
     this.topicName = options.topicName
     this.partition = options.partition
     this.#services = options.services
+    this.#hasAborted = options.hasAborted
     this.#driver = new ReplicaDriver({ ...options, name: this.name })
     this.#epochsSaved = options.state.epochs.version
   }
@@ -101,7 +105,8 @@ export class PartitionHost implements Wakeable {
 
   /** Synchronous where the tail cache has the bytes. */
   read(request: ReadRequest): FetchOutcome | Promise<FetchOutcome> {
-    return readPartition(this, this.#driver.replica, this.#storage, this.#services.log, request)
+    const files = { storage: this.#storage, hasAborted: this.#hasAborted }
+    return readPartition(this, this.#driver.replica, files, this.#services.log, request)
   }
 
   /**

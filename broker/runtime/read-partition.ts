@@ -22,6 +22,13 @@ export interface ReadBounds {
   readonly lastStableOffset: Offset
 }
 
+/** What a partition's files offer to readers. */
+export interface ReadableFiles {
+  readonly storage: PartitionLog
+  /** False spares every reader of committed records a look into the transaction indexes. */
+  readonly hasAborted: boolean
+}
+
 /** Says whether a reader who believes in `currentLeaderEpoch` is right here. */
 export interface LeaderCheck {
   readonly name: string
@@ -38,7 +45,7 @@ class Outcome implements FetchOutcome {
   readonly lastStableOffset: number
   readonly logStartOffset: number
   readonly divergingEpoch: DivergingEpoch | null
-  readonly abortedTransactions: readonly AbortedTransaction[] | null
+  abortedTransactions: readonly AbortedTransaction[] | null
   readonly #slices: LogSlices | null
 
   constructor(
@@ -73,7 +80,7 @@ class Outcome implements FetchOutcome {
 export function readPartition(
   leader: LeaderCheck,
   bounds: ReadBounds,
-  storage: PartitionLog,
+  { storage, hasAborted }: ReadableFiles,
   log: Log,
   request: ReadRequest,
 ): FetchOutcome | Promise<FetchOutcome> {
@@ -90,14 +97,33 @@ export function readPartition(
     return new Outcome(ErrorCode.NONE, bounds, aborted, null, null)
   }
   // The offsets of the answer are those of now: records that are committed while the disk is read are not in it.
-  const answer = (slices: LogSlices): FetchOutcome =>
-    new Outcome(ErrorCode.NONE, bounds, aborted, null, slices)
+  const answer = (slices: LogSlices): FetchOutcome | Promise<FetchOutcome> => {
+    const outcome = new Outcome(ErrorCode.NONE, bounds, aborted, null, slices)
+    return aborted === null || !hasAborted || slices.byteLength === 0
+      ? outcome
+      : withAborted(outcome, storage, request.offset, slices)
+  }
   const fail = (cause: unknown): FetchOutcome => readFailed(leader, bounds, log, request.offset, cause)
   try {
     const slices = storage.read(request.offset, request.maxBytes, limit, request.atLeastOne)
-    return slices instanceof Promise ? slices.then(answer, fail) : answer(slices)
+    return slices instanceof Promise ? slices.then(answer).catch(fail) : answer(slices)
   } catch (cause) {
     return fail(cause)
+  }
+}
+
+async function withAborted(
+  outcome: Outcome,
+  storage: PartitionLog,
+  offset: Offset,
+  slices: LogSlices,
+): Promise<FetchOutcome> {
+  try {
+    outcome.abortedTransactions = await storage.abortedTransactions(offset, slices.nextOffset)
+    return outcome
+  } catch (error) {
+    slices.release()
+    throw error
   }
 }
 

@@ -106,7 +106,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
       acks,
       timeoutMs,
       wallMs: this.#services.clock.wallMs(),
-      active: this.storage.segments.at(-1)!,
+      active: this.storage.activeSegment,
       transactionVerified: false,
     })
     this.#owner = null
@@ -258,6 +258,8 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   /** From now on every request is answered with `error`, also those that wait. */
   leave(error: Gone): void {
     if (this.#gone !== null) return
+    // What came in this very turn is written all the same: its owners want their bytes back.
+    this.writePending()
     this.#gone = error
     this.#services.deadlines.remove(this)
     this.step({ type: 'resign', error })
@@ -284,6 +286,14 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   async delete(unique: string): Promise<void> {
     this.leave(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     await this.#writing
+    try {
+      await this.storage.writePending()
+    } catch (error) {
+      this.#services.log.warn('the last records of a deleted partition were not written', {
+        partition: this.#name,
+        error,
+      })
+    }
     await this.#deleting
     await this.storage.delete(unique)
   }

@@ -1,0 +1,174 @@
+/**
+ * A partition manager on a disk in memory and a clock moved by hand, with short words for what tests do all the time.
+ */
+
+import { MemoryDisk } from '../../../broker/env-memory/disk.ts'
+import { createMemoryEnv, type MemoryEnv } from '../../../broker/env-memory.ts'
+import { DEFAULT_LOG_CONFIG, type LogConfig } from '../../../broker/log/config.ts'
+import { DataFolder } from '../../../broker/runtime/data-folder.ts'
+import { type PartitionHost } from '../../../broker/runtime/partition-host.ts'
+import {
+  DEFAULT_PARTITION_MANAGER_CONFIG,
+  PartitionManager,
+  type PartitionManagerConfig,
+} from '../../../broker/runtime/partition-manager.ts'
+import {
+  type Acks,
+  type PartitionAssignment,
+  type ProduceOutcome,
+} from '../../../broker/runtime/partition-types.ts'
+import { batchByteLength, forEachBatch } from '../../../client/protocol/batch.ts'
+import { errorName } from '../../../client/protocol/errors.ts'
+import { type BatchOptions, decodeRecords, encodeBatch } from '../../../client/protocol/record.ts'
+import {
+  type BrokerId,
+  type LeaderEpoch,
+  type Offset,
+  type ProducerEpoch,
+  type ProducerId,
+  type TopicId,
+} from '../../../client/protocol/types.ts'
+
+export const DATA = '/data'
+export const TOPIC_ID = 'a'.repeat(32) as TopicId
+
+export interface Life {
+  readonly env: MemoryEnv
+  readonly manager: PartitionManager
+  readonly folder: DataFolder
+  /** What the manager reported as fatal. */
+  readonly fatal: Error[]
+  /** A clean stop. */
+  stop(): Promise<void>
+}
+
+export interface LifeOptions {
+  readonly disk?: MemoryDisk
+  readonly seed?: number
+  readonly assignments?: readonly PartitionAssignment[]
+  readonly config?: Partial<PartitionManagerConfig>
+}
+
+export function assignment(
+  over: Partial<PartitionAssignment> & { logConfig?: Partial<LogConfig> } = {},
+): PartitionAssignment {
+  const { logConfig, ...rest } = over
+  return {
+    topicId: TOPIC_ID,
+    topicName: 'orders',
+    partition: 0,
+    config: { ...DEFAULT_LOG_CONFIG, ...logConfig },
+    leaderEpoch: 0 as LeaderEpoch,
+    ...rest,
+  }
+}
+
+/** A disk that can crash. */
+export function crashDisk(): MemoryDisk {
+  return new MemoryDisk({ trackCrashes: true })
+}
+
+/** Starts a broker's partitions; twice on one disk is a restart. */
+export async function start(options: LifeOptions = {}): Promise<Life> {
+  const env = createMemoryEnv({ seed: options.seed ?? 1, disk: options.disk ?? crashDisk() })
+  const folder = await DataFolder.open({ env, path: DATA, clusterId: null, nodeId: 1 as BrokerId })
+  const fatal: Error[] = []
+  const manager = new PartitionManager({
+    env,
+    dataFolder: folder,
+    config: { ...DEFAULT_PARTITION_MANAGER_CONFIG, ...options.config },
+    onFatal: error => fatal.push(error),
+  })
+  await manager.start(options.assignments ?? [assignment()])
+  const stop = async (): Promise<void> => {
+    await manager.stop(true)
+    await folder.close(true)
+  }
+  return { env, manager, folder, fatal, stop }
+}
+
+export function host(life: Life, partition = 0, topicId = TOPIC_ID): PartitionHost {
+  const found = life.manager.get(topicId, partition)
+  if (found === undefined) throw new Error(`there is no partition ${partition}`)
+  return found
+}
+
+export interface ProduceOptions extends BatchOptions {
+  readonly acks?: Acks
+  readonly timeoutMs?: number
+  readonly timestamp?: number
+  readonly producer?: bigint
+  readonly sequence?: number
+}
+
+/** Sends one batch; resolves to `offset N` or to the name of the error. */
+export function produce(
+  to: PartitionHost,
+  values: readonly string[],
+  options: ProduceOptions = {},
+): Promise<string> {
+  return produceOutcome(to, values, options).then(describe)
+}
+
+export function describe(outcome: ProduceOutcome): string {
+  return outcome.error === 0 ? `offset ${outcome.baseOffset}` : errorName(outcome.error)
+}
+
+export function produceOutcome(
+  to: PartitionHost,
+  values: readonly string[],
+  options: ProduceOptions = {},
+): Promise<ProduceOutcome> {
+  const {
+    acks = -1,
+    timeoutMs = 30_000,
+    timestamp = 1_700_000_000_000,
+    producer,
+    sequence = 0,
+    ...batch
+  } = options
+  const idempotent: BatchOptions =
+    producer === undefined
+      ? {}
+      : { producerId: producer as ProducerId, producerEpoch: 0 as ProducerEpoch, baseSequence: sequence }
+  const records = encodeBatch(
+    values.map(value => ({ value, timestamp })),
+    { ...idempotent, ...batch },
+  )
+  return new Promise(resolve => to.produce(records, null, acks, timeoutMs, resolve))
+}
+
+/** Everything that a reader may see from `offset` on, as `offset:value`. */
+export async function readAll(
+  from: PartitionHost,
+  offset = from.describe().logStartOffset as number,
+): Promise<string[]> {
+  const seen: string[] = []
+  for (let next = offset; ; ) {
+    const outcome = await from.read({
+      offset: next as Offset,
+      maxBytes: 1024 * 1024,
+      isolation: 'read_uncommitted',
+      currentLeaderEpoch: -1,
+      lastFetchedEpoch: -1,
+      atLeastOne: true,
+    })
+    if (outcome.error !== 0) throw new Error(errorName(outcome.error))
+    const bytes = Buffer.concat(outcome.slices)
+    outcome.release()
+    if (bytes.length === 0) return seen
+    forEachBatch(bytes, position => {
+      const batch = bytes.subarray(position, position + batchByteLength(bytes, position))
+      for (const record of decodeRecords(batch)) {
+        if (record.offset >= next) seen.push(`${record.offset}:${record.value?.toString()}`)
+        next = Math.max(next, record.offset + 1)
+      }
+    })
+  }
+}
+
+/** Names in a folder of the disk, those that match. */
+export async function files(life: Life, path: string, pattern = /(?:)/): Promise<string[]> {
+  const entries = await life.env.disk.list(path)
+  return entries.map(entry => entry.name).filter(name => pattern.test(name))
+}
