@@ -23,8 +23,8 @@ export class MemoryBytes {
       const within = at % CHUNK_BYTES
       const piece = Math.min(length - done, CHUNK_BYTES - within)
       const chunk = this.#chunks[(at - within) / CHUNK_BYTES]
-      const copied =
-        chunk === undefined ? 0 : chunk.copy(into, done, within, Math.min(chunk.length, within + piece))
+      const isThere = chunk !== undefined && within < chunk.length
+      const copied = isThere ? chunk.copy(into, done, within, Math.min(chunk.length, within + piece)) : 0
       if (copied < piece) into.fill(0, done + copied, done + piece)
       done += piece
     }

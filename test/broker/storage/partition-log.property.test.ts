@@ -265,7 +265,7 @@ t.test('a log behaves as a list of batches, through restarts, crashes and a full
       fc.boolean(),
       (steps, tailCacheBytes, preallocate) => run(steps, tailCacheBytes, preallocate),
     ),
-    { numRuns: Number(process.env['RUNS'] ?? 300), endOnFailure: false },
+    { numRuns: Number(process.env['RUNS'] ?? 1500), endOnFailure: false },
   )
   t.pass('the model agrees')
 })
