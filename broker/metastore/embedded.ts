@@ -34,7 +34,7 @@ export interface EmbeddedOptions {
   readonly onFatal?: (error: Error) => void
   /** Revisions of history that are kept at least, for watches and reads at a revision. Default 1,000. */
   readonly historyRevisions?: number
-  /** A snapshot is taken after so many bytes of transactions (and at least as many as the last one had). Default 4 MiB. */
+  /** A snapshot is taken after so many bytes of transactions, and no fewer than the last one had. Default 4 MiB. */
   readonly snapshotBytes?: number
 }
 
@@ -216,8 +216,7 @@ class EmbeddedMetaStore implements MetaStore {
       this.#journal.append(changes)
     } catch (error) {
       undo()
-      this.#fail(error)
-      throw this.#failure
+      throw this.#fail(error)
     }
     const waiting = this.#durable(undo)
     this.#armLeaseTimer()
@@ -283,7 +282,7 @@ class EmbeddedMetaStore implements MetaStore {
     for (const { resolve } of gone) resolve(error)
   }
 
-  #fail(cause: unknown): void {
+  #fail(cause: unknown): MetaStoreError {
     const error = storageFailed(cause)
     this.#failure = error
     const waiting = this.#waiting
@@ -291,6 +290,7 @@ class EmbeddedMetaStore implements MetaStore {
     for (const { reject } of waiting) reject(error)
     this.#watchers.end(error)
     this.#options.onFatal?.(error)
+    return error
   }
 
   // ------------------------------------------------------------------------------------- history, snapshots
@@ -300,7 +300,9 @@ class EmbeddedMetaStore implements MetaStore {
     const { revision } = this.#watchers
     // Twice as much before anything is done, as compaction looks at every key.
     if (revision - this.#state.compactRevision > 2 * keep && revision > keep) {
-      this.#inBackground('compaction', () => this.#change([{ type: 'compact', revision: revision - keep }]))
+      void this.#inBackground('compaction', () =>
+        this.#change([{ type: 'compact', revision: revision - keep }]),
+      )
     }
     if (this.#snapshotting !== null) return
     if (!this.#journal.isSnapshotDue(this.#options.snapshotBytes ?? DEFAULT_SNAPSHOT_BYTES)) return

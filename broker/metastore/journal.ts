@@ -166,8 +166,8 @@ export class Journal {
   }
 
   /**
-   * Makes all that was appended durable: one write and one sync for all. Rejects with `AppendError` when the disk did not
-   * take it (it is gone from the log), with another error when nothing can be known any more.
+   * Makes all that was appended durable: one write and one sync for all. Rejects with `AppendError` when the disk did
+   * not take it (it is gone from the log), with another error when nothing can be known any more.
    */
   async flush(): Promise<void> {
     await this.#log.writePending()
@@ -175,8 +175,8 @@ export class Journal {
   }
 
   /**
-   * Writes a snapshot and deletes the transactions that it covers. `image` is the state at `endOffset`, which is durable.
-   * It is taken before the first wait: transactions that come meanwhile go to a new segment.
+   * Writes a snapshot and deletes the transactions that it covers. `image` is the state at `endOffset`, which is
+   * durable. The log is rolled before the first wait: transactions that come meanwhile go to a new segment.
    */
   async takeSnapshot(image: Snapshot['image']): Promise<void> {
     const logOffset = this.#log.endOffset

@@ -10,9 +10,9 @@ import { anyTransaction, ModelStore } from './model.ts'
 const ALL = { prefix: '' }
 
 /**
- * One broker's life after another on the same disk: transactions come in bursts and alone, and each life ends in a power
- * cut at any moment that leaves of the unsynced bytes what it likes. What was answered must be there, in order, and what
- * was not answered is there wholly or not at all.
+ * One broker's life after another on the same disk: transactions come in bursts and alone, and each life ends in a
+ * power cut at any moment that leaves of the unsynced bytes what it likes. What was answered must be there, in order,
+ * and what was not answered is there wholly or not at all.
  */
 class Scenario {
   readonly #random: SeededRandom
@@ -75,7 +75,7 @@ class Scenario {
         },
         () => {},
       )
-      for (let hops = this.#random.int(3) * this.#random.int(30); hops > 0; hops--) await null
+      for (let hops = this.#random.int(3) * this.#random.int(30); hops > 0; hops--) await Promise.resolve()
     }
     const promised = Math.max(answeredRevision, seenRevision)
     this.#disk.crash({
