@@ -136,8 +136,7 @@ export class PartitionLog {
   async #finishOpening(needsNames: boolean, recovered: Recovered): Promise<void> {
     const active = this.#active
     if (!active.exists) {
-      const file = await this.#writer.createFile(active)
-      this.#shared.files.unpin(active.path, file)
+      this.#shared.files.unpin(active.path, await this.#writer.createFile(active))
     }
     // The name of the folder itself is made durable by the first sync, before anything in it counts as durable. After a
     // process that was killed it may be there and not be durable yet.
@@ -226,8 +225,14 @@ export class PartitionLog {
     assert(baseOffset >= active.endOffset, 'a segment starts behind all that was appended')
     // An empty segment already is a new one; it could not have the same name twice.
     if (active.sizeBytes === 0 && active.baseOffset === baseOffset) return
-    active.seal()
-    this.#writer.segmentSealed(active)
+    this.#wasChanged = true
+    if (active.exists || active.sizeBytes > 0) {
+      active.seal()
+      this.#writer.segmentSealed(active)
+    } else {
+      // It was rolled before anything was written to it: there is not even a file.
+      this.#segments.pop()
+    }
     this.#segments.push(new Segment(this.directory, baseOffset, this.#shared.clock.wallMs()))
   }
 
@@ -383,6 +388,7 @@ export class PartitionLog {
 
   async #settleAll(): Promise<void> {
     const active = this.#active
+    if (!active.exists) this.#shared.files.unpin(active.path, await this.#writer.createFile(active))
     if (active.fileBytes > active.writtenBytes) await this.#writer.trim(active)
     if (this.#wasChanged) {
       active.seal()
