@@ -7,7 +7,7 @@
 import { type ClientConfig } from './config.ts'
 import { Connection } from './connection.ts'
 import { metadataUpdated } from './diagnostics.ts'
-import { type BrokerAddress, type ClientEnv } from './env.ts'
+import { type BrokerAddress, type ClientEnv, type ClientTimer } from './env.ts'
 import { KafkaError, protocolError } from './errors.ts'
 import { MetadataCache, type TopicMetadata } from './metadata.ts'
 import { API, type Api } from './protocol/apis.ts'
@@ -65,6 +65,7 @@ export class Cluster {
   #refreshPlanned = false
   #lastRefreshMs = Number.NEGATIVE_INFINITY
   #bootstrapTurn = 0
+  #ageTimer: ClientTimer | null = null
 
   constructor(config: ClientConfig, env: ClientEnv) {
     this.config = config
@@ -78,7 +79,20 @@ export class Cluster {
   /** Called after every change of the metadata. Returns the function that ends it. */
   onUpdate(listener: () => void): () => void {
     this.#listeners.add(listener)
+    if (this.#ageTimer === null) this.#watchAge()
     return () => this.#listeners.delete(listener)
+  }
+
+  /** Metadata of topics in use is asked again when it is old: partitions are added without anybody failing. */
+  #watchAge(): void {
+    this.#ageTimer = this.env.timers.setBackground(
+      Math.min(this.config.metadataMaxAgeMs, 0x7fff_ffff),
+      () => {
+        if (this.isClosed) return
+        if (this.#tracked.size > 0) this.refreshSoon()
+        this.#watchAge()
+      },
+    )
   }
 
   // ------------------------------------------------------------------------------------ connections
@@ -345,6 +359,7 @@ export class Cluster {
   close(): void {
     if (this.isClosed) return
     this.#closing.abort()
+    if (this.#ageTimer !== null) this.env.timers.clear(this.#ageTimer)
     for (const connection of this.#connections.values()) connection.close()
     this.#connections.clear()
     this.#listeners.clear()

@@ -42,6 +42,8 @@ export class BrokerFetcher {
   #busy = false
   /** Woken while busy: what was looked at may have been too early. */
   #again = false
+  #isAsking = false
+  #interrupted = false
   #turn = 0
   #failures = 0
   #notBeforeMs = 0
@@ -64,6 +66,16 @@ export class BrokerFetcher {
       this.#again = false
       this.wake()
     })
+  }
+
+  /**
+   * Gives up the fetch under way, which may be waiting at the broker for records that nobody wants any more, so that the
+   * next can go at once. The connection goes with it: answers come in order, and this one would come first.
+   */
+  interrupt(): void {
+    if (!this.#isAsking) return
+    this.#interrupted = true
+    this.#connection?.close()
   }
 
   /** Fetches as long as there is something to fetch and room for it. */
@@ -128,7 +140,8 @@ export class BrokerFetcher {
     const { cluster, config, lane } = this.#fetcher.options
     const startMs = cluster.env.clock.monotonicMs()
     const connection = await cluster.connection(this.#brokerId, lane)
-    if (connection !== this.#connection) this.#session.reset()
+    // Sessions outlive connections, but what the broker took in of the last request is not known.
+    if (connection !== this.#connection) this.#session.failed(null)
     this.#connection = connection
     let named = false
     const request = this.#session.request(
@@ -150,27 +163,33 @@ export class BrokerFetcher {
       }),
     )
     const maxWaitMs = crowded ? Math.min(CROWDED_WAIT_MS, config.fetchMaxWaitMs) : config.fetchMaxWaitMs
-    const response = await connection.request(
-      API.Fetch,
-      {
-        maxWaitMs,
-        minBytes: crowded ? Math.min(1, config.fetchMinBytes) : config.fetchMinBytes,
-        maxBytes: room,
-        isolationLevel: ISOLATION_LEVEL[config.isolation],
-        ...request,
-        rackId: config.rack,
-      },
-      {
-        timeoutMs: cluster.config.requestTimeoutMs + maxWaitMs,
-        ...(named ? { maxVersion: TOPIC_ID_VERSION - 1 } : {}),
-      },
-    )
+    this.#isAsking = true
+    const response = await connection
+      .request(
+        API.Fetch,
+        {
+          maxWaitMs,
+          minBytes: crowded ? Math.min(1, config.fetchMinBytes) : config.fetchMinBytes,
+          maxBytes: room,
+          isolationLevel: ISOLATION_LEVEL[config.isolation],
+          ...request,
+          rackId: config.rack,
+        },
+        {
+          timeoutMs: cluster.config.requestTimeoutMs + maxWaitMs,
+          ...(named ? { maxVersion: TOPIC_ID_VERSION - 1 } : {}),
+        },
+      )
+      .finally(() => {
+        this.#isAsking = false
+      })
     this.#fetcher.fetches++
     this.#fetcher.lastAnswerMs = cluster.env.clock.monotonicMs()
     if (response.errorCode !== ErrorCode.NONE) {
       this.#session.failed(response.errorCode)
       throw protocolError(response.errorCode, { api: 'Fetch', broker: connection.label })
     }
+    this.#interrupted = false
     this.#session.accepted(response.sessionId)
     this.#failures = 0
     this.#take(connection, wanted, response, startMs)
@@ -318,7 +337,9 @@ export class BrokerFetcher {
   #failed(error: unknown): void {
     const { cluster, onRetry } = this.#fetcher.options
     this.#session.failed(null)
-    if (!this.#fetcher.isRunning) return
+    const interrupted = this.#interrupted
+    this.#interrupted = false
+    if (interrupted || !this.#fetcher.isRunning) return
     const failure = toKafkaError(error, 'CONNECTION_FAILED', `fetching failed: ${String(error)}`)
     this.#fetcher.errors++
     if (!failure.retriable) {

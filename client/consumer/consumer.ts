@@ -156,7 +156,7 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
     for (const partition of this.#partitions) if (!staying.has(partition)) partition.drop()
     this.#byKey = new Map(fresh.map(partition => [keyOf(partition), partition]))
     this.#partitions = [...this.#byKey.values()]
-    this.#fetcher.wake()
+    this.#fetcher.interrupt(this.#partitions)
   }
 
   #addNewPartitions(): void {
@@ -190,7 +190,7 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
       const { isolation } = this.#config
       await lookUpPositions([partition], { cluster: this.#cluster, isolation, signal: options.signal })
     }
-    this.#fetcher.wake()
+    this.#fetcher.interrupt([partition])
     this.#reading?.wake()
   }
 
@@ -200,8 +200,9 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
   }
 
   resume(partitions: readonly TopicPartition[] = this.#partitions): void {
-    for (const place of partitions) this.#find(place).paused = false
-    this.#fetcher.wake()
+    const resumed = partitions.map(place => this.#find(place)).filter(({ paused }) => paused)
+    for (const partition of resumed) partition.paused = false
+    this.#fetcher.interrupt(resumed)
     this.#reading?.wake()
   }
 
@@ -330,7 +331,7 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
     this.#unreadable.set(partition, partition.position)
     this.emit('retry', error)
     partition.drop()
-    this.#fetcher.wake()
+    this.#fetcher.interrupt([partition])
     return true
   }
 

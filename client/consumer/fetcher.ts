@@ -99,6 +99,16 @@ export class Fetcher {
     }
   }
 
+  /** What these partitions want has changed: fetches that wait without them, or for the wrong place, are given up. */
+  interrupt(partitions: readonly ConsumerPartition[]): void {
+    const nowMs = this.options.cluster.env.clock.monotonicMs()
+    const targets = partitions
+      .filter(partition => partition.lookUp === null && partition.bufferedBytes === 0)
+      .map(partition => partition.fetchingAt ?? this.targetOf(partition, nowMs))
+    for (const id of new Set(targets)) if (id !== null) this.#brokers.get(id)?.interrupt()
+    this.wake()
+  }
+
   /** Wakes up again after a pause. */
   wakeAfter(delayMs: number): void {
     if (this.#timer !== null || this.#running === null) return

@@ -186,6 +186,17 @@ export class FakeCluster {
     return topic
   }
 
+  addPartition(name: string): FakePartition {
+    const partition = new FakePartition(0)
+    this.topics.get(name)!.partitions.push(partition)
+    return partition
+  }
+
+  /** Answers fetches that wait for records. */
+  wake(): void {
+    for (const wake of this.#waiting) wake()
+  }
+
   partition(topic: string, index = 0): FakePartition {
     return this.topics.get(topic)!.partitions[index]!
   }
@@ -211,7 +222,7 @@ export class FakeCluster {
   }
 
   async close(): Promise<void> {
-    for (const wake of this.#waiting) wake()
+    this.wake()
     for (const { server, sockets } of this.#brokers) {
       for (const socket of sockets) socket.destroy()
       await new Promise(resolve => server.close(resolve))
@@ -235,7 +246,12 @@ export class FakeCluster {
         if (length === 0 || length > held.length) return
         const frame = held.subarray(FRAME_SIZE_BYTES, length)
         held = held.subarray(length)
-        tail = tail.then(() => this.#request(broker, socket, frame))
+        tail = tail
+          .then(() => this.#request(broker, socket, frame))
+          .catch(error => {
+            socket.destroy()
+            throw error
+          })
       }
     })
   }
@@ -343,7 +359,7 @@ export class FakeCluster {
         return { index, errorCode, baseOffset, logStartOffset: partition.startOffset }
       }),
     }))
-    for (const wake of this.#waiting) wake()
+    this.wake()
     return acks === 0 ? null : { responses }
   }
 
@@ -437,7 +453,7 @@ export class FakeCluster {
               errorCode: 0,
               offset,
               timestamp: found?.timestamp ?? -1,
-              leaderEpoch: partition.epoch,
+              leaderEpoch: request.version >= 4 ? partition.epoch : -1,
             }
           }),
         }),
