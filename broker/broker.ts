@@ -7,7 +7,7 @@
  */
 import { ErrorCode, errorName } from '../client/protocol/errors.ts'
 import { type BrokerId } from '../client/protocol/types.ts'
-import { type BrokerContext } from './api/context.ts'
+import { type BrokerContext, freshTopicId } from './api/context.ts'
 import { createTopics } from './api/create-topics.ts'
 import { createRegistry } from './api/registry.ts'
 import { type BrokerConfig } from './config/broker-config.ts'
@@ -17,6 +17,7 @@ import { decideDeleteTopic } from './controller/topics.ts'
 import { type Address, type Env } from './env.ts'
 import { openEmbeddedMetaStore } from './metastore/embedded.ts'
 import { type MetaStore } from './metastore/metastore.ts'
+import { adoptFolder, setKafkaMetadataAside } from './runtime/adopt-folder.ts'
 import { ClusterMetadata } from './runtime/cluster-metadata.ts'
 import { DataFolder } from './runtime/data-folder.ts'
 import { FetchSessions } from './runtime/fetch-sessions.ts'
@@ -196,11 +197,20 @@ export class Broker {
       nodeId: this.brokerId as BrokerId,
     })
     this.#started.push({ name: 'data folder', stop: clean => dataFolder.close(clean) })
+    await setKafkaMetadataAside(env, dataFolder.path)
     const store: MetaStore = await openEmbeddedMetaStore({ env, dataFolder: dataFolder.path, onFatal })
     this.#started.push({ name: 'metadata store', stop: () => store.close() })
     const { clusterId } = dataFolder
     const metadata = await ClusterMetadata.open({ store, clusterId, log: env.log, onFatal })
     this.#started.push({ name: 'metadata', stop: () => metadata.close() })
+    const { brokerId } = this
+    await adoptFolder({
+      env,
+      dataFolder: dataFolder.path,
+      metadata,
+      brokerId,
+      freshTopicId: () => freshTopicId(env),
+    })
     const partitions = new PartitionManager({
       env,
       dataFolder,
@@ -211,7 +221,7 @@ export class Broker {
     const topics = new Topics({
       metadata,
       partitions,
-      brokerId: this.brokerId,
+      brokerId,
       config,
       log: env.log,
       onConfig() {},
@@ -223,7 +233,7 @@ export class Broker {
     const slots = (): number => topics.config.values['max.incremental.fetch.session.cache.slots']
     return {
       env,
-      brokerId: this.brokerId,
+      brokerId,
       clusterId,
       dataFolder: dataFolder.path,
       get config() {

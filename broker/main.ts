@@ -251,17 +251,10 @@ function explain(error: unknown): { text: string; exitCode: number } {
 }
 
 function networkAdvice(code: string): string {
-  switch (code) {
-    case 'EADDRINUSE':
-      return '\nAnother program listens there. Stop it, or choose another port: --listen 127.0.0.1:9093 (port 0 takes a free one).'
-    case 'EACCES':
-      return '\nPorts below 1024 need rights that this process lacks. Choose a higher one with --listen HOST:PORT.'
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return '\nThis machine has no such address. Use one of its own, or 0.0.0.0 for all of them: --listen 0.0.0.0:9092.'
-    default:
-      return ''
-  }
+  if (code === 'EADDRINUSE') return ' As in --listen 127.0.0.1:9093; port 0 takes a free one.'
+  return code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND'
+    ? ' See --listen HOST:PORT.'
+    : ''
 }
 
 const entry = process.argv[1]

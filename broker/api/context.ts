@@ -70,9 +70,9 @@ export function partitionOf(
 }
 
 /** A random UUID (version 4), never one that begins with '-' in base64: Kafka's tools would take that for an option. */
-export function freshTopicId(context: BrokerContext): TopicId {
+export function freshTopicId({ random }: Pick<Env, 'random'>): TopicId {
   for (;;) {
-    const bytes = Buffer.from(context.env.random.bytes(16))
+    const bytes = Buffer.from(random.bytes(16))
     bytes[6] = (bytes[6]! & 0x0f) | 0x40
     bytes[8] = (bytes[8]! & 0x3f) | 0x80
     if (bytes[0]! >> 2 !== 62) return bytes.toString('hex') as TopicId

@@ -42,7 +42,7 @@ export async function createTopics(
 ): Promise<CreateTopicOutcome[]> {
   const { image } = context.metadata
   const { surroundings } = context.topics
-  const commands = wanted.map(command => ({ ...command, topicId: freshTopicId(context) }))
+  const commands = wanted.map(command => ({ ...command, topicId: freshTopicId(context.env) }))
   const decisions = decideCreateTopics(image, commands, surroundings)
   // Side by side, so that they share the store's syncs.
   return Promise.all(

@@ -36,7 +36,6 @@ export class ClusterMetadata {
   #revision = 0
   #waiting: { readonly revision: number; readonly resolve: () => void }[] = []
   #watch: Watch | null = null
-  #fresh = false
 
   private constructor(options: ClusterMetadataOptions) {
     this.#store = options.store
@@ -50,11 +49,6 @@ export class ClusterMetadata {
     const metadata = new ClusterMetadata(options)
     await metadata.#load()
     return metadata
-  }
-
-  /** Nothing had ever been stored for this cluster when it was opened. */
-  get fresh(): boolean {
-    return this.#fresh
   }
 
   /** Everything up to this revision of the store is in the image. */
@@ -98,7 +92,6 @@ export class ClusterMetadata {
       const record = this.#keys.record(entry.key, entry.value)
       if (record !== null) this.image.apply(record, entry.modRevision)
     }
-    this.#fresh = entries.length === 0
     this.#revision = revision
     this.#watch = this.#store.watch({ prefix: this.#keys.prefix }, revision + 1, {
       changed: batch => this.#changed(batch),

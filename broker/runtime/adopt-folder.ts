@@ -1,0 +1,122 @@
+/**
+ * Takes in a data folder that Apache Kafka wrote: its partitions say by themselves which topic and which id they belong
+ * to, so a cluster that knows nothing yet can take them over as they are. Done once, at the first start on a folder:
+ * later on a folder that no topic names is a stray, because a deleted topic must not come back.
+ *
+ * What cannot be taken over are the topics' configs, which lie in Kafka's own metadata. Adopted topics keep everything
+ * (no retention), since the defaults might delete what the owner meant to keep.
+ */
+import { type TopicId } from '../../client/protocol/types.ts'
+import { type ControllerRecord, stepsBefore } from '../controller/records.ts'
+import { type Env } from '../env.ts'
+import { readLeaderEpochs } from '../storage/checkpoints.ts'
+import { type ClusterMetadata } from './cluster-metadata.ts'
+import { type PartitionFolder, partitionFolderName, surveyFolders } from './partition-folders.ts'
+
+const METADATA_FOLDER = '__cluster_metadata-0'
+/** Only Kafka's controller writes it there. */
+const KAFKA_QUORUM_FILE = 'quorum-state'
+const KEPT_METADATA_FOLDER = 'kafka-cluster-metadata'
+
+/** The logs remember producers of the cluster that they come from, whose ids must not be given out again. */
+const BEYOND_FOREIGN_PRODUCERS = 2n ** 40n
+
+const KEEP_EVERYTHING = { 'retention.ms': '-1', 'retention.bytes': '-1' }
+
+/** Kafka keeps its cluster metadata where ours goes: renamed, so that nothing of it is lost or read by mistake. */
+export async function setKafkaMetadataAside(env: Env, dataFolder: string): Promise<void> {
+  const { disk, log } = env
+  const folder = `${dataFolder}/${METADATA_FOLDER}`
+  if ((await disk.size(`${folder}/${KAFKA_QUORUM_FILE}`)) === null) return
+  await disk.rename(folder, `${dataFolder}/${KEPT_METADATA_FOLDER}`)
+  await disk.syncDirectory(dataFolder)
+  log.warn("The folder holds Kafka's cluster metadata, which is not read and was renamed", {
+    folder: METADATA_FOLDER,
+    nowNamed: KEPT_METADATA_FOLDER,
+  })
+}
+
+/**
+ * Registers the topics whose partitions lie in the folder, unless that was done before. The first block of producer ids
+ * is the mark that it was: it is written last, so an adoption that a crash cut short goes on with the next start.
+ */
+export async function adoptFolder(options: {
+  readonly env: Env
+  readonly dataFolder: string
+  readonly metadata: ClusterMetadata
+  readonly brokerId: number
+  readonly freshTopicId: () => TopicId
+}): Promise<void> {
+  const { env, dataFolder, metadata, brokerId, freshTopicId } = options
+  const { image } = metadata
+  if (image.nextProducerId.revision !== 0) return
+  const { partitions } = await surveyFolders(env.disk, dataFolder)
+  for (const [name, folders] of byTopic(partitions)) {
+    if (image.topic(name) !== undefined) continue
+    const ids = new Set(folders.map(({ topicId }) => topicId).filter(topicId => topicId !== null))
+    if (ids.size > 1) {
+      env.log.error('A topic is not taken over: its partitions name different topic ids', { topic: name })
+      continue
+    }
+    const topicId = [...ids][0] ?? freshTopicId()
+    const partitionCount = Math.max(...folders.map(({ partition }) => partition)) + 1
+    const records: ControllerRecord[] = []
+    for (let partition = 0; partition < partitionCount; partition++) {
+      const leaderEpoch = await nextLeaderEpoch(env, `${dataFolder}/${partitionFolderName(name, partition)}`)
+      records.push(registration(topicId, partition, brokerId, leaderEpoch))
+    }
+    const topic: ControllerRecord = { type: 'topic', topicId, name, partitionCount, configs: KEEP_EVERYTHING }
+    const steps = stepsBefore(
+      records,
+      [topic, { type: 'topic-name', name, topicId }],
+      [{ type: 'name-is-free', name }],
+    )
+    await metadata.change(() => ({ refusal: null, change: { steps }, result: null }))
+    env.log.warn(
+      'Took over a topic that was found in the folder. Its configs are not known: it keeps everything until retention.ms or retention.bytes is set.',
+      { topic: name, partitions: partitionCount, found: folders.length },
+    )
+  }
+  const next = partitions.length === 0 ? 0n : BEYOND_FOREIGN_PRODUCERS
+  const mark: ControllerRecord = { type: 'next-producer-id', next }
+  const steps = [{ conditions: [{ type: 'producer-ids-unchanged' as const, revision: 0 }], records: [mark] }]
+  await metadata.change(() => ({ refusal: null, change: { steps }, result: null }))
+}
+
+function byTopic(partitions: readonly PartitionFolder[]): Map<string, PartitionFolder[]> {
+  const topics = new Map<string, PartitionFolder[]>()
+  for (const folder of partitions) {
+    const folders = topics.get(folder.topicName)
+    if (folders === undefined) topics.set(folder.topicName, [folder])
+    else folders.push(folder)
+  }
+  return topics
+}
+
+/** Beyond every epoch that the log has seen: whoever led it before is fenced. */
+async function nextLeaderEpoch(env: Env, directory: string): Promise<number> {
+  const last = (await readLeaderEpochs(env.disk, directory, env.log))?.at(-1)
+  return last === undefined ? 0 : last.epoch + 1
+}
+
+function registration(
+  topicId: TopicId,
+  partition: number,
+  broker: number,
+  leaderEpoch: number,
+): ControllerRecord {
+  return {
+    type: 'partition',
+    topicId,
+    partition,
+    leader: broker,
+    leaderEpoch,
+    partitionEpoch: 0,
+    replicas: [broker],
+    isr: [broker],
+    elr: [],
+    lastKnownElr: [],
+    adding: [],
+    removing: [],
+  }
+}
