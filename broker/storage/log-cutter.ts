@@ -79,22 +79,28 @@ export class LogCutter {
   }
 
   async deleteBefore(offset: Offset): Promise<number> {
+    if (!this.#isFirstBelow(offset)) return 0
+    // The file that the log goes on with has to be there after a power cut, before those that say where it goes on are not:
+    // an empty folder would begin at offset 0 again.
+    await this.#writer.syncNow()
     let count = 0
-    for (;;) {
-      const [first, second] = this.#segments
-      // What is not written yet cannot be renamed; the next tick comes soon.
-      if (first === undefined || second === undefined || second.baseOffset > offset) break
-      if (first.writtenBytes !== first.sizeBytes || !first.exists) break
-      this.#segments.shift()
+    while (this.#isFirstBelow(offset)) {
+      const first = this.#segments.shift()!
       this.#release(first)
       for (const path of first.paths) await this.#markDeleted(path)
       count++
     }
-    if (count === 0) return 0
     this.#reader.forget()
     this.#writer.namesChanged()
     await this.#snapshots.removeBefore(this.#segments[0]!.baseOffset)
     return count
+  }
+
+  /** What is not written yet cannot be renamed, nor can the log start with it; the next tick comes soon. */
+  #isFirstBelow(offset: Offset): boolean {
+    const [first, second] = this.#segments
+    if (first === undefined || second === undefined || second.baseOffset > offset) return false
+    return first.exists && first.writtenBytes === first.sizeBytes && second.exists
   }
 
   async purgeDeleted(delayMs: number): Promise<void> {
