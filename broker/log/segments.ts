@@ -56,8 +56,8 @@ function ageMs(active: SegmentFacts, timestamp: number, wallMs: number): number 
 export interface RetentionPlan {
   /** Where the log starts from now on. Equal to the present start: nothing is to be done. */
   readonly logStartOffset: Offset
-  /** The active segment goes too: it must be rolled at the end of the log first. */
-  readonly rollActive: boolean
+  /** The active segment goes too: nothing is left of the log but where it ends. */
+  readonly deletesAll: boolean
   readonly reason: 'retention.bytes' | 'retention.ms' | 'log start' | null
 }
 
@@ -89,9 +89,9 @@ export function planRetention(
     reason = why
     deleted += 1
   }
-  if (deleted === 0) return { logStartOffset: log.logStartOffset, rollActive: false, reason: null }
+  if (deleted === 0) return { logStartOffset: log.logStartOffset, deletesAll: false, reason: null }
   const start = Math.max(log.logStartOffset, endOf(deleted - 1)) as Offset
-  return { logStartOffset: start, rollActive: deleted === segments.length, reason }
+  return { logStartOffset: start, deletesAll: deleted === segments.length, reason }
 
   function reasonToDelete(
     segment: SegmentFacts,

@@ -237,10 +237,10 @@ export class PartitionHost implements Wakeable {
     const bounds = { logStartOffset, logEndOffset, highWatermark: this.highWatermark }
     const plan = planRetention(this.#storage.segments, bounds, config, this.#services.clock.wallMs())
     if (plan.reason === null) return 0
+    let deleted = this.#storage.segments.length
     // All of it is below the high watermark then, so nothing is pending.
-    if (plan.rollActive) await this.#driver.rollNow()
-    if (this.#driver.unavailable !== null) return 0
-    const deleted = await this.#driver.moveStart(plan.logStartOffset)
+    if (plan.deletesAll) await this.#driver.deleteAll()
+    else deleted = await this.#driver.moveStart(plan.logStartOffset)
     this.#services.log.info('deleted old segments', {
       partition: this.name,
       segments: deleted,

@@ -6,6 +6,7 @@
  * fails ends the broker: the system may have dropped what it could not write, and only a restart that reads the files
  * again tells what is there. From then on nothing is acknowledged, by any partition.
  */
+import { assert } from '../../client/protocol/assert.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type BrokerId, type Offset } from '../../client/protocol/types.ts'
 import { type Clock, type Log } from '../env.ts'
@@ -67,6 +68,8 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   /** Producer snapshots of rolls whose data is not durable yet, oldest first. */
   #snapshots: ProducerSnapshot[] = []
   #snapshotOffset: number
+  /** What is produced while the files are being exchanged; null when they are not. */
+  #held: (() => void)[] | null = null
   /** Who owns the bytes that are being produced in this very call. */
   #owner: Retained | null = null
   #outbox: ProduceReply<Reply>[] = []
@@ -95,6 +98,14 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     const { unavailable } = this
     if (unavailable !== null) {
       reply(this.#outcome(unavailable, 'the partition is not served by this broker any more', -1, -1))
+      return
+    }
+    if (this.#held !== null) {
+      owner?.retain()
+      this.#held.push(() => {
+        this.produce(records, owner, acks, timeoutMs, reply)
+        owner?.release()
+      })
       return
     }
     this.#followStorage()
@@ -223,12 +234,30 @@ export class ReplicaDriver implements DiskWorker, Deadline {
 
   // ------------------------------------------------------------------------------- rolling and retention
 
-  /** Begins a new segment at the end of the log, all of which is written. */
-  async rollNow(): Promise<void> {
+  /**
+   * Deletes every record; the log goes on at its end. All of it must be written and committed. What is produced meanwhile
+   * waits, for the files are not to be appended to while they are exchanged.
+   */
+  async deleteAll(): Promise<void> {
     const { logEndOffset, producers } = this.replica.log
-    this.storage.roll(logEndOffset)
-    this.#snapshots.push({ offset: logEndOffset, entries: producers.snapshot() })
-    await this.sync()
+    assert(
+      this.replica.highWatermark === logEndOffset && this.#held === null,
+      'all that is deleted is committed',
+    )
+    this.#held = []
+    this.step({ type: 'move-start', offset: logEndOffset })
+    try {
+      await this.#deleting
+      await this.storage.truncateFullyAndStartAt(logEndOffset)
+      await this.storage.writeSnapshot({ offset: logEndOffset, entries: producers.snapshot() })
+      this.#snapshotOffset = logEndOffset
+    } catch (error) {
+      if (this.#gone === null) this.#services.fatal(asError(error))
+    } finally {
+      const held = this.#held
+      this.#held = null
+      for (const produce of held) produce()
+    }
   }
 
   /** Moves the log start and deletes the segments below it; resolves to how many they were. */

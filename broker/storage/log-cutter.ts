@@ -80,7 +80,7 @@ export class LogCutter {
 
   async deleteBefore(offset: Offset): Promise<number> {
     if (!this.#isFirstBelow(offset)) return 0
-    // The file that the log goes on with has to be there after a power cut, before those that say where it goes on are not:
+    // The file that the log goes on with has to be there after a power cut, before those go that say where it goes on:
     // an empty folder would begin at offset 0 again.
     await this.#writer.syncNow()
     let count = 0

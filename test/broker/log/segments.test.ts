@@ -64,10 +64,10 @@ t.test('retention', t => {
   const plan = (over: Partial<LogConfig>, list = segments, at = bounds) =>
     planRetention(list, at, { ...forever, ...over }, NOW_MS)
 
-  t.same(plan({}), { logStartOffset: 0, rollActive: false, reason: null }, 'keeps everything without limits')
+  t.same(plan({}), { logStartOffset: 0, deletesAll: false, reason: null }, 'keeps everything without limits')
   t.same(
     plan({ retentionBytes: 2000 }),
-    { logStartOffset: 100, rollActive: false, reason: 'retention.bytes' },
+    { logStartOffset: 100, deletesAll: false, reason: 'retention.bytes' },
     'deletes the oldest while more than retention.bytes is left without it',
   )
   t.same(plan({ retentionBytes: 2001 }).logStartOffset, 0)
@@ -77,7 +77,7 @@ t.test('retention', t => {
       segment(100),
       segment(200, { largestTimestamp: NOW_MS - 2 * HOUR_MS }),
     ]),
-    { logStartOffset: 100, rollActive: false, reason: 'retention.ms' },
+    { logStartOffset: 100, deletesAll: false, reason: 'retention.ms' },
     'deletes what is older than retention.ms, up to the first that is not',
   )
   t.same(
@@ -85,8 +85,8 @@ t.test('retention', t => {
       { retentionMs: HOUR_MS },
       segments.map(facts => ({ ...facts, largestTimestamp: NOW_MS - 2 * HOUR_MS })),
     ),
-    { logStartOffset: 300, rollActive: true, reason: 'retention.ms' },
-    'rolls the active segment to delete it too',
+    { logStartOffset: 300, deletesAll: true, reason: 'retention.ms' },
+    'the active segment too when it is as old',
   )
   t.same(
     plan({ retentionBytes: 0 }, segments, { ...bounds, highWatermark: 150 as Offset }).logStartOffset,
@@ -98,7 +98,7 @@ t.test('retention', t => {
       ...bounds,
       logStartOffset: 120 as Offset,
     }),
-    { logStartOffset: 120, rollActive: false, reason: 'log start' },
+    { logStartOffset: 120, deletesAll: false, reason: 'log start' },
     'what lies below the log start goes under every policy',
   )
   t.same(
