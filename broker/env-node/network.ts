@@ -25,6 +25,9 @@ export interface NodeNetworkOptions {
 /** Connections that the kernel holds ready until we accept them; it cuts this to its own limit. */
 const BACKLOG = 4096
 
+/** To copy a few small chunks into one costs less than to hand each of them to the kernel. */
+const COPY_UP_TO_BYTES = 8 * 1024
+
 export function createNodeNetwork(options: NodeNetworkOptions = {}): Network {
   const { log, alwaysCopy = false } = options
   return {
@@ -195,6 +198,10 @@ class NodeSocket implements Socket {
     const last = chunks.length - 1
     if (last < 0 || this.#closed) {
       setImmediate(settle, this.#closed ? new Error('the connection is closed') : null)
+      return
+    }
+    if (last === 0 || byteLength <= COPY_UP_TO_BYTES) {
+      this.#socket.write(last === 0 ? chunks[0]! : Buffer.concat(chunks, byteLength), settle)
       return
     }
     // Corked writes leave as one writev; only the last one needs to tell.
