@@ -85,15 +85,17 @@ export class FileCache {
     }
   }
 
-  /** The path is about to name another file or none: closes it, as soon as nobody uses it. */
-  forget(path: string): void {
+  /**
+   * The path is about to name another file or none: closes it, as soon as nobody uses it. Returns whether nobody does.
+   */
+  forget(path: string): boolean {
     const entry = this.#files.get(path)
-    if (entry === undefined) return
+    if (entry === undefined) return true
     this.#files.delete(path)
     entry.isForgotten = true
-    if (entry.file === null) return
-    if (entry.pins === 0) this.#close(entry.file)
-    else this.#forgotten.set(entry.file, entry)
+    if (entry.file !== null && entry.pins === 0) this.#close(entry.file)
+    else if (entry.file !== null) this.#forgotten.set(entry.file, entry)
+    return entry.file !== null && entry.pins === 0
   }
 
   /** Waits for files that are being closed. */

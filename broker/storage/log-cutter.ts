@@ -29,6 +29,20 @@ export interface LogCutterOptions {
   readonly config: () => SegmentConfig
 }
 
+/** A file that is marked deleted and still there. */
+interface DeletedFile {
+  readonly path: string
+  readonly sinceMs: number
+  /** A log file whose pages are surely still in the page cache, and nobody reads it any more. */
+  readonly isSpare: boolean
+}
+
+/**
+ * Files rolled no longer ago are recycled. Later their pages may be gone, and writing over them would read back every
+ * page that a write begins or ends in.
+ */
+const WARM_MS = 60_000
+
 export class LogCutter {
   readonly #shared: SharedStorage
   readonly #directory: string
@@ -37,7 +51,8 @@ export class LogCutter {
   readonly #reader: LogReader
   readonly #snapshots: Snapshots
   readonly #config: () => SegmentConfig
-  readonly #deleted: { readonly path: string; readonly sinceMs: number }[] = []
+  /** In order of their deletion. */
+  #deleted: DeletedFile[] = []
 
   constructor(options: LogCutterOptions) {
     this.#shared = options.shared
@@ -69,6 +84,7 @@ export class LogCutter {
   }
 
   async startAt(offset: Offset): Promise<void> {
+    this.#dropSpares()
     await this.#snapshots.removeAll()
     while (this.#segments.length > 0) await this.#removeSegment(this.#segments.pop()!)
     const first = new Segment(this.#directory, offset, this.#shared.clock.wallMs())
@@ -86,8 +102,9 @@ export class LogCutter {
     let count = 0
     while (this.#isFirstBelow(offset)) {
       const first = this.#segments.shift()!
-      this.#release(first)
-      for (const path of first.paths) await this.#markDeleted(path)
+      const isIdle = this.#release(first)
+      const isWarm = this.#shared.clock.monotonicMs() - first.sealedMs < WARM_MS
+      for (const path of first.paths) await this.#markDeleted(path, isIdle && isWarm && path === first.path)
       count++
     }
     this.#reader.forget()
@@ -101,6 +118,16 @@ export class LogCutter {
     const [first, second] = this.#segments
     if (first === undefined || second === undefined || second.baseOffset > offset) return false
     return first.exists && first.writtenBytes === first.sizeBytes && second.exists
+  }
+
+  takeSpare(): string | null {
+    const at = this.#deleted.findLastIndex(file => file.isSpare)
+    return at < 0 ? null : this.#deleted.splice(at, 1)[0]!.path
+  }
+
+  /** Their batches may have offsets that the log will have again: they must not be recycled. */
+  #dropSpares(): void {
+    this.#deleted = this.#deleted.map(file => ({ ...file, isSpare: false }))
   }
 
   async purgeDeleted(delayMs: number): Promise<void> {
@@ -193,17 +220,18 @@ export class LogCutter {
     for (const path of segment.paths.toReversed()) await this.#removeIfThere(path)
   }
 
-  #release(segment: Segment): void {
+  /** Whether nobody uses its file. */
+  #release(segment: Segment): boolean {
     this.#writer.segmentGone(segment)
     this.#shared.indexes.forget(segment)
-    this.#shared.files.forget(segment.path)
+    return this.#shared.files.forget(segment.path)
   }
 
-  async #markDeleted(path: string): Promise<void> {
+  async #markDeleted(path: string, isSpare: boolean): Promise<void> {
     const deleted = `${path}${DELETED_SUFFIX}`
     try {
       await this.#shared.disk.rename(path, deleted)
-      this.#deleted.push({ path: deleted, sinceMs: this.#shared.clock.monotonicMs() })
+      this.#deleted.push({ path: deleted, sinceMs: this.#shared.clock.monotonicMs(), isSpare })
     } catch (error) {
       if (!(error instanceof DiskError && error.code === 'NOT_FOUND')) throw error
     }

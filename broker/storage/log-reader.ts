@@ -5,6 +5,7 @@
  */
 import { BATCH_HEADER_BYTES } from '../../client/protocol/batch.ts'
 import { type Offset } from '../../client/protocol/types.ts'
+import { DiskError } from '../env.ts'
 import { type Retained } from '../slab.ts'
 import { ReadStream } from './read-stream.ts'
 import { loadIndexes, type Segment } from './segment.ts'
@@ -95,6 +96,9 @@ export class LogReader {
       }
     } catch (error) {
       stream.letGo()
+      const isGone = error instanceof DiskError && error.code === 'NOT_FOUND'
+      // The segment was deleted on the way: whoever reads there is out of range now, and is told so when he asks again.
+      if (isGone && !this.#segments().includes(stream.segment)) return emptySlices(wanted.offset)
       throw error
     }
   }

@@ -12,6 +12,13 @@ import { type Segment, type SegmentMark, writeIndexes } from './segment.ts'
 import { type SharedStorage } from './shared-storage.ts'
 import { AppendError, type StoredBatch } from './types.ts'
 
+/**
+ * Follows the last batch where the file goes on behind it (preallocated, or recycled with old batches in it): the start of
+ * a batch longer than any file. Whoever reads the file, Kafka and its tools too, takes it for a batch that was not written
+ * completely, and stops.
+ */
+export const END_MARK: Buffer = Buffer.from('00000000000000007fffffff', 'hex')
+
 /** Batches that go to one segment with one write. */
 interface Group {
   readonly segment: Segment
@@ -31,6 +38,8 @@ export interface LogWriterOptions {
   readonly preallocateBytes: () => number
   /** Everything from this offset on is gone: forget it. Called before the failed write is reported. */
   readonly onCut: (endOffset: Offset) => void
+  /** A file of this partition that is no longer needed and may be renamed to be written over; null: there is none. */
+  readonly takeSpare: () => string | null
 }
 
 export class LogWriter {
@@ -38,6 +47,7 @@ export class LogWriter {
   readonly #directory: string
   readonly #preallocateBytes: () => number
   readonly #onCut: (endOffset: Offset) => void
+  readonly #takeSpare: () => string | null
   #pending: Group[] = []
   #writing: Promise<void> | null = null
   #nextWrite: Promise<void> | null = null
@@ -61,6 +71,7 @@ export class LogWriter {
     this.#directory = options.directory
     this.#preallocateBytes = options.preallocateBytes
     this.#onCut = options.onCut
+    this.#takeSpare = options.takeSpare
     this.#writtenOffset = options.endOffset
     this.#durableOffset = options.endOffset
   }
@@ -172,7 +183,7 @@ export class LogWriter {
     const file = files.opened(group.segment.path)
     if (file === null || !group.segment.exists || !writePolicy.takesLoop(group.byteLength)) return false
     try {
-      file.writeSync(group.chunks, group.segment.writtenBytes)
+      file.writeSync(withEndMark(group), group.segment.writtenBytes)
     } catch (error) {
       throw this.#fail([group], error)
     } finally {
@@ -193,7 +204,7 @@ export class LogWriter {
           ? await this.#shared.files.pin(segment.path)
           : await this.createFile(segment)
         try {
-          await file.write(group.chunks, segment.writtenBytes)
+          await file.write(withEndMark(group), segment.writtenBytes)
           this.#finish(group)
         } finally {
           this.#shared.files.unpin(segment.path, file)
@@ -226,13 +237,18 @@ export class LogWriter {
   /** Makes the segment's file; pinned for the caller. */
   async createFile(segment: Segment): Promise<DiskFile> {
     const { files } = this.#shared
+    const isRecycled = await this.#recycle(segment)
     const file = await files.pin(segment.path, 'create')
     try {
-      // Left from a creation that failed half-way.
-      if ((await file.size()) > 0) await file.truncate(0)
-      const preallocateBytes = this.#preallocateBytes()
-      if (preallocateBytes > 0) await file.truncate(preallocateBytes)
-      segment.fileBytes = preallocateBytes
+      segment.fileBytes = await file.size()
+      if (!isRecycled) {
+        // What is there was left from a creation that failed half-way.
+        const preallocateBytes = this.#preallocateBytes()
+        if (segment.fileBytes > 0) await file.truncate(0)
+        if (preallocateBytes > 0) await file.truncate(preallocateBytes)
+        segment.fileBytes = preallocateBytes
+      }
+      if (segment.fileBytes > END_MARK.length) await file.write([END_MARK], 0)
     } catch (error) {
       files.unpin(segment.path, file)
       throw error
@@ -240,6 +256,22 @@ export class LogWriter {
     segment.exists = true
     this.#namesDirty = true
     return file
+  }
+
+  /**
+   * Renames a spare file to the segment's: its blocks and pages exist, which makes writing it several times faster than
+   * a file that grows. Old batches in it can never be taken for new ones: their offsets lie below the segment's.
+   */
+  async #recycle(segment: Segment): Promise<boolean> {
+    const spare = this.#takeSpare()
+    if (spare === null) return false
+    try {
+      await this.#shared.disk.rename(spare, segment.path)
+      return true
+    } catch (error) {
+      this.#shared.log.warn('a file could not be recycled, a new one is made', { path: spare, error })
+      return false
+    }
   }
 
   /** Takes everything back that was not written: `groups`, and what came since. */
@@ -349,8 +381,9 @@ export class LogWriter {
   /** A rolled segment gets its index files and loses what was preallocated; its indexes leave the memory. */
   async #settle(segment: Segment): Promise<void> {
     if (segment.writtenBytes !== segment.sizeBytes || !segment.exists) return
+    // Where this fails the log fails: recovery relies on it that a segment before the recovery point has been trimmed.
+    if (segment.fileBytes > segment.writtenBytes) await this.trim(segment)
     try {
-      if (segment.fileBytes > segment.writtenBytes) await this.trim(segment)
       if (segment.indexesDirty) await writeIndexes(this.#shared, segment, true)
     } catch (error) {
       // The index stays in memory, and can be rebuilt from the log after a crash: no reason to stop.
@@ -372,4 +405,10 @@ export class LogWriter {
       segment.fileBytes = segment.writtenBytes
     })
   }
+}
+
+function withEndMark(group: Group): readonly Uint8Array[] {
+  const end = group.segment.writtenBytes + group.byteLength
+  // An odd rest is too short to be read as a batch.
+  return end + END_MARK.length <= group.segment.fileBytes ? [...group.chunks, END_MARK] : group.chunks
 }

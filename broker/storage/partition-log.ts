@@ -89,6 +89,7 @@ export class PartitionLog {
       endOffset: this.#active.endOffset,
       preallocateBytes: () => (this.#config.preallocate ? this.#config.segmentBytes : 0),
       onCut: endOffset => this.#forgetFrom(endOffset),
+      takeSpare: () => this.#cutter.takeSpare(),
     })
     this.#reader = new LogReader({ shared, segments: () => this.#segments, config: () => this.#config })
     this.#search = new LogSearch({ shared, segments: this.#segments, reader: this.#reader })
@@ -228,6 +229,7 @@ export class PartitionLog {
     this.#wasChanged = true
     if (active.exists || active.sizeBytes > 0) {
       active.seal()
+      active.sealedMs = this.#shared.clock.monotonicMs()
       this.#writer.segmentSealed(active)
     } else {
       // It was rolled before anything was written to it: there is not even a file.

@@ -3,7 +3,7 @@
  * any other, everything from the recovery point on is read and its CRCs are checked; the log ends where the first batch
  * is not whole.
  *
- * What is cut off is told apart. Preallocated zeros are nothing. Bytes with no sound batch behind them are a torn tail:
+ * What is cut off is told apart. Preallocated zeros, and what lies behind an end mark, are nothing. Bytes with no sound batch behind them are a torn tail:
  * never acknowledged as durable, cut with a warning. Damage with sound batches behind it means that the disk has lost or
  * changed what it had; Kafka would cut there all the same, for a log has no holes, and so is it done here, but first the
  * rest is copied to `<base>.log.damaged-<position>` (later segments are renamed so) and the loss is reported as an error
@@ -14,6 +14,7 @@ import { type Offset } from '../../client/protocol/types.ts'
 import { type DiskFile } from '../env.ts'
 import { baseNameOf } from './checkpoints.ts'
 import { INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX } from './file-names.ts'
+import { END_MARK } from './log-writer.ts'
 import { isZero } from './offset-index.ts'
 import { findBatchBehind, type ScanEnd, scanBatches } from './scan.ts'
 import { emptyIndexes, readIndexes, Segment, writeIndexes } from './segment.ts'
@@ -24,8 +25,6 @@ import { type DamagedRange, type Recovered, type RecoveryProgress, type SegmentC
 const COPY_BYTES = 1024 * 1024
 /** A segment no larger is scanned instead of reading its index: that is fewer reads. */
 const SCAN_INSTEAD_BYTES = 64 * 1024
-/** A file that ends with so many zeros may have been preallocated; batches seldom end so. */
-const ZEROS_BYTES = 61
 const PROGRESS_EVERY_MS = 1000
 
 export interface RecoveryOptions {
@@ -75,7 +74,9 @@ class Recovery {
       segment.fileBytes = sizes[i] ?? 0
       segment.exists = true
     }
-    const suspects = cleanShutdown ? [] : this.segments.filter((_, i) => this.#endBound(i) > recoveryPoint)
+    // Also the segment that ends just at the recovery point: it may have been rolled after the last sync, and then has
+    // more in its file than belongs to it. One that ends before was trimmed by a later sync.
+    const suspects = cleanShutdown ? [] : this.segments.filter((_, i) => this.#endBound(i) >= recoveryPoint)
     this.#totalBytes = suspects.reduce((sum, segment) => sum + segment.fileBytes, 0)
     // Damage may shorten the list on the way.
     for (let i = 0; i < this.segments.length; i++) {
@@ -93,26 +94,12 @@ class Recovery {
 
   /** A segment that nobody appends to any more: its size is believed, its largest timestamp is in its time index. */
   async #openOld(segment: Segment, i: number): Promise<void> {
-    if (!this.#options.cleanShutdown && (await this.#endsInZeros(segment))) {
-      // It was preallocated and rolled, and the crash came before it was trimmed.
-      await this.#scan(segment, i, Infinity as Offset)
-      return
-    }
     this.#believe(segment, segment.fileBytes, this.segments[i + 1]!.baseOffset)
     segment.indexes = null
     const last = await this.#lastTimeEntry(segment)
     if (last === null) return
     segment.largestTimestamp = last.timestamp
     segment.largestTimestampOffset = last.offset
-  }
-
-  async #endsInZeros(segment: Segment): Promise<boolean> {
-    const bytes = Buffer.alloc(Math.min(ZEROS_BYTES, segment.fileBytes))
-    if (bytes.length === 0) return false
-    await this.#options.shared.files.with(segment.path, file =>
-      file.read(bytes, segment.fileBytes - bytes.length),
-    )
-    return isZero(bytes)
   }
 
   async #lastTimeEntry(segment: Segment): Promise<TimeIndex['last']> {
@@ -257,7 +244,8 @@ class Recovery {
     const { shared } = this.#options
     const later = this.segments.slice(i + 1)
     await shared.files.with(segment.path, async file => {
-      const isPreallocated = await isZeroFrom(file, end.position, segment.fileBytes)
+      const isPreallocated =
+        (await isEndMark(file, end.position)) || (await isZeroFrom(file, end.position, segment.fileBytes))
       // A rolled segment ends where the next one begins: then what is left over is no loss.
       const isComplete = later[0]?.baseOffset === end.nextOffset
       const behind = isPreallocated
@@ -337,6 +325,11 @@ class Recovery {
       }
     }
   }
+}
+
+async function isEndMark(file: DiskFile, position: number): Promise<boolean> {
+  const bytes = Buffer.alloc(END_MARK.length)
+  return (await file.read(bytes, position)) === bytes.length && bytes.equals(END_MARK)
 }
 
 async function isZeroFrom(file: DiskFile, start: number, end: number): Promise<boolean> {

@@ -51,6 +51,8 @@ export class Segment {
   /** Last offset of the batch that first had the largest timestamp. */
   largestTimestampOffset: Offset
   firstTimestamp = -1
+  /** When it was rolled, on the monotonic clock; -Infinity where that was before the log was opened. */
+  sealedMs = Number.NEGATIVE_INFINITY
   /** False until its file is made. */
   exists = false
   /** Written (or cut) since the last sync of the file. */
