@@ -224,7 +224,7 @@ export class Broker {
       brokerId,
       config,
       log: env.log,
-      onConfig() {},
+      timers: env.timers,
     })
     this.#started.push({ name: 'topics', stop: () => topics.stop() })
     await topics.start()

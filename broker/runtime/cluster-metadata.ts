@@ -97,6 +97,7 @@ export class ClusterMetadata {
       changed: batch => this.#changed(batch),
       ended: error => this.#ended(error),
     })
+    // A broker that is alone can have nothing under way now; among many this is the elected controller's to do.
     const orphans = this.image.orphans()
     if (orphans.length === 0) return
     this.#log.info('Removing the rest of topics whose creation or deletion was cut short', {

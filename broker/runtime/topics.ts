@@ -12,7 +12,7 @@ import { type BrokerConfig } from '../config/broker-config.ts'
 import { type TopicImage } from '../controller/image.ts'
 import { type ControllerRecord, refuse } from '../controller/records.ts'
 import { type Surroundings } from '../controller/topics.ts'
-import { type Log } from '../env.ts'
+import { type Log, type TimerHandle, type Timers } from '../env.ts'
 import { type ClusterMetadata, type Decided } from './cluster-metadata.ts'
 import { configProblem } from './config-rules.ts'
 import { logConfigOf } from './log-config.ts'
@@ -25,12 +25,12 @@ export interface TopicsOptions {
   /** The static configuration. */
   readonly config: BrokerConfig
   readonly log: Log
-  /** Told whenever the dynamic configs have changed what holds. */
-  readonly onConfig: (config: BrokerConfig) => void
+  readonly timers: Timers
 }
 
 /** Partitions made at a time: each costs a few file operations. */
 const PARALLEL_CREATIONS = 16
+const RETRY_MS = 10_000
 
 export class Topics {
   readonly #options: TopicsOptions
@@ -38,6 +38,7 @@ export class Topics {
   readonly #local = new Map<TopicId, Set<number>>()
   /** The last piece of work on each topic; the next one waits for it. */
   readonly #work = new Map<TopicId, Promise<void>>()
+  readonly #retries = new Set<TimerHandle>()
   #config: BrokerConfig
   #unsubscribe: (() => void) | null = null
 
@@ -79,6 +80,8 @@ export class Topics {
   stop(): void {
     this.#unsubscribe?.()
     this.#unsubscribe = null
+    for (const timer of this.#retries) this.#options.timers.clear(timer)
+    this.#retries.clear()
   }
 
   /** Resolves when what the image says of this topic is true here; rejects when the partitions could not be made. */
@@ -98,7 +101,7 @@ export class Topics {
       return outcome
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)
-      const message = `The change is stored, but the files of the partitions could not be made: ${why}. It is tried again at the next start.`
+      const message = `The change is stored, but the files of the partitions could not be made: ${why}. It is tried again until they are there.`
       return { refusal: refuse(ErrorCode.KAFKA_STORAGE_ERROR, message) }
     }
   }
@@ -117,7 +120,6 @@ export class Topics {
 
   #adoptConfig(): void {
     this.#config = this.#effectiveConfig()
-    this.#options.onConfig(this.#config)
     for (const topic of this.#options.metadata.image.topics()) {
       this.#options.partitions.updateConfig(topic.topicId, this.#logConfig(topic))
     }
@@ -146,11 +148,23 @@ export class Topics {
       })
     this.#work.set(topicId, work)
     work.catch((error: unknown) => {
-      this.#options.log.error('The partitions of a topic could not be brought in step with the metadata', {
-        topicId,
-        error,
-      })
+      if (this.#unsubscribe === null) return
+      this.#options.log.error(
+        'The partitions of a topic could not be brought in step with the metadata; it is tried again',
+        { topicId, error, retryMs: RETRY_MS },
+      )
+      this.#retryLater(topicId)
     })
+  }
+
+  /** A disk that was full may have room again. */
+  #retryLater(topicId: TopicId): void {
+    const { timers } = this.#options
+    const timer = timers.set(RETRY_MS, () => {
+      this.#retries.delete(timer)
+      this.#schedule(topicId)
+    })
+    this.#retries.add(timer)
   }
 
   async #reconcile(topicId: TopicId): Promise<void> {
@@ -192,6 +206,7 @@ export class Topics {
   }
 }
 
+/** All are tried, also when one fails; then the first failure is thrown. */
 async function inParallel<T>(
   items: readonly T[],
   width: number,
@@ -199,8 +214,13 @@ async function inParallel<T>(
 ): Promise<void> {
   assert(width > 0, 'somebody does the work')
   let next = 0
+  const failures: unknown[] = []
   const worker = async (): Promise<void> => {
-    while (next < items.length) await work(items[next++]!)
+    while (next < items.length) {
+      const item = items[next++]!
+      await work(item).catch((error: unknown) => void failures.push(error))
+    }
   }
   await Promise.all(Array.from({ length: Math.min(width, items.length) }, worker))
+  if (failures.length > 0) throw failures[0]
 }

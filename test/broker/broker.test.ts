@@ -1,6 +1,7 @@
 import t from 'tap'
 import { createBroker } from '../../broker/broker.ts'
 import { BrokerConfig } from '../../broker/config/broker-config.ts'
+import { MemoryDisk } from '../../broker/env-memory/disk.ts'
 import { createMemoryEnv } from '../../broker/env-memory.ts'
 import { API } from '../../client/protocol/apis.ts'
 import { TestBroker, unfold } from './api/test-broker.ts'
@@ -88,4 +89,43 @@ t.test('configs that do not go together are refused when the broker is made', t 
     name: 'ConfigError',
   })
   t.end()
+})
+
+t.test('a failed sync stops the broker: nothing is acknowledged, and the connections are closed', async t => {
+  const test = await TestBroker.start()
+  await test.createTopic('a')
+  test.env.disk.inject({ operation: 'sync', path: /a-0.*\.log$/, code: 'IO_ERROR' })
+  await t.rejects(test.produce('a', 0, ['x']))
+  t.equal(test.broker.state, 'failed')
+  t.match(test.fatal, Error)
+  t.equal(test.client.isClosed, true)
+  await test.stop()
+  t.equal(test.broker.state, 'failed')
+})
+
+t.test('what was acknowledged is there after the power was cut', async t => {
+  const disk = new MemoryDisk({ trackCrashes: true })
+  const first = await TestBroker.start({ disk })
+  const topicId = await first.createTopic('a', 2, { 'retention.ms': '777' })
+  for (let i = 0; i < 10; i++) t.equal(await first.produce('a', 0, [`v${i}`]), i)
+  disk.crash({ keep: 'none' })
+  const second = await TestBroker.start({ disk })
+  t.teardown(() => second.stop())
+  const { topics } = await second.client.request(API.Metadata, 12, { topics: null })
+  t.match(topics, [{ name: 'a', topicId, partitions: [{}, {}] }])
+  t.equal(await second.produce('a', 0, ['next']), 10)
+})
+
+t.test('a topic whose folders cannot be made says so, and is whole as soon as they can', async t => {
+  const test = await TestBroker.start()
+  const heal = test.env.disk.inject({ operation: 'makeDirectory', path: /full-1/, code: 'DISK_FULL' })
+  await t.rejects(unfold(test.env, test.broker.createTopics([{ name: 'full', partitions: 2 }])), {
+    code: 'KAFKA_STORAGE_ERROR',
+  })
+  t.equal(await test.produce('full', 0, ['x']), 0)
+  t.equal(await test.produce('full', 1, ['x']), -56, 'KAFKA_STORAGE_ERROR, which a client retries')
+  heal()
+  await test.env.clock.advance(10_000)
+  t.equal(await test.produce('full', 1, ['x']), 0)
+  await test.stop()
 })

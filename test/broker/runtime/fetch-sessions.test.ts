@@ -1,0 +1,109 @@
+import t from 'tap'
+import { ManualClock } from '../../../broker/env-memory/clock.ts'
+import { SeededRandom } from '../../../broker/env-memory/random.ts'
+import { FetchSessions, type SessionRequest } from '../../../broker/runtime/fetch-sessions.ts'
+import { errorName } from '../../../client/protocol/errors.ts'
+import { type TopicId, ZERO_TOPIC_ID } from '../../../client/protocol/types.ts'
+
+function make(slots = 2) {
+  const clock = new ManualClock()
+  return { clock, sessions: new FetchSessions({ clock, random: new SeededRandom(1), slots: () => slots }) }
+}
+
+function request(
+  sessionId: number,
+  sessionEpoch: number,
+  partitions: readonly number[] = [],
+  forget: readonly number[] = [],
+): SessionRequest {
+  const topic = { topic: 'a', topicId: ZERO_TOPIC_ID as TopicId }
+  const asked = partitions.map(partition => ({
+    partition,
+    fetchOffset: 0,
+    partitionMaxBytes: 1,
+    currentLeaderEpoch: -1,
+    lastFetchedEpoch: -1,
+  }))
+  return {
+    sessionId,
+    sessionEpoch,
+    topics: asked.length === 0 ? [] : [{ ...topic, partitions: asked }],
+    forgottenTopicsData: forget.length === 0 ? [] : [{ ...topic, partitions: forget }],
+  }
+}
+
+/** Begins a full fetch and makes a session of it; its id, or 0. */
+function open(sessions: FetchSessions, partitions: readonly number[]): number {
+  const plan = sessions.begin(request(0, 0, partitions), false)
+  if (plan.kind !== 'full') throw new Error(plan.kind)
+  return sessions.create(plan.positions, false)?.id ?? 0
+}
+
+/** The partitions of the next incremental fetch, in order; or the error. */
+function next(
+  sessions: FetchSessions,
+  id: number,
+  epoch: number,
+  more: number[] = [],
+  forget: number[] = [],
+): unknown {
+  const plan = sessions.begin(request(id, epoch, more, forget), false)
+  return plan.kind === 'refused' ? errorName(plan.error) : plan.positions.map(position => position.partition)
+}
+
+t.test('a session remembers its partitions, takes more and forgets some', t => {
+  const { sessions } = make()
+  const id = open(sessions, [0, 1])
+  t.same(next(sessions, id, 1), [0, 1])
+  t.same(next(sessions, id, 2, [2]), [0, 1, 2])
+  t.same(next(sessions, id, 3, [], [0, 9]), [1, 2])
+  t.same(next(sessions, id, 3), 'INVALID_FETCH_SESSION_EPOCH')
+  t.same(next(sessions, id, 4), [1, 2], 'a refused request changes nothing')
+  t.end()
+})
+
+t.test('a session without partitions ends', t => {
+  const { sessions } = make()
+  const id = open(sessions, [0])
+  t.same(next(sessions, id, 1, [], [0]), [])
+  t.same(next(sessions, id, 2), 'FETCH_SESSION_ID_NOT_FOUND')
+  t.equal(sessions.size, 0)
+  t.end()
+})
+
+t.test('epoch 0 with an id begins anew, and the old session is gone', t => {
+  const { sessions } = make()
+  const id = open(sessions, [0])
+  t.equal(sessions.begin(request(id, 0, [1]), false).kind, 'full')
+  t.same(next(sessions, id, 1), 'FETCH_SESSION_ID_NOT_FOUND')
+  t.end()
+})
+
+t.test('the order rotates only where asked', t => {
+  const { sessions } = make()
+  const id = open(sessions, [0, 1, 2])
+  const plan = sessions.begin(request(id, 1), false)
+  if (plan.kind !== 'incremental') return t.fail('it is incremental')
+  plan.session.rotate(plan.positions[0]!)
+  t.same(next(sessions, id, 2), [1, 2, 0])
+  return t.end()
+})
+
+t.test('when it is full, only what is unused or old and smaller makes room', async t => {
+  const { clock, sessions } = make(2)
+  const small = open(sessions, [0])
+  const large = open(sessions, [0, 1, 2])
+  t.equal(open(sessions, [0, 1]), 0, 'both are young')
+  await clock.advance(60_000)
+  t.same(next(sessions, small, 1), [0])
+  t.same(next(sessions, large, 1), [0, 1, 2])
+  await clock.advance(60_001)
+  t.same(next(sessions, small, 2), [0])
+  t.same(next(sessions, large, 2), [0, 1, 2])
+  t.equal(open(sessions, [0]), 0, 'none is smaller')
+  t.not(open(sessions, [0, 1]), 0)
+  t.same(next(sessions, small, 3), 'FETCH_SESSION_ID_NOT_FOUND')
+  await clock.advance(121_000)
+  t.not(open(sessions, [0]), 0, 'the others were not used for two minutes')
+  t.same(next(sessions, large, 3), 'FETCH_SESSION_ID_NOT_FOUND')
+})
