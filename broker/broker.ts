@@ -1,6 +1,6 @@
 /**
- * The composition root: one broker made from an environment and a configuration. It knows in which order the parts start
- * and stop, and what becomes of all when one of them fails; it must not know what any of them does.
+ * The composition root: one broker made from an environment and a configuration. It knows in which order the parts
+ * start and stop, and what becomes of all when one of them fails; it must not know what any of them does.
  *
  * Start: data folder (lock, identity), metadata store, image of the cluster, partitions (recovery), and last of all the
  * listeners, so that nobody is answered before everything is there. Stop goes the other way round.

@@ -3,7 +3,8 @@
  * their contents and reads nothing itself.
  *
  * An unknown name in a file is warned about with the name that was probably meant, and does not stop the broker: Kafka
- * does the same, and files are shared between brokers and clients. A flag is typed by hand, so an unknown one is refused.
+ * does the same, and files are shared between brokers and clients. A flag is typed by hand, so an unknown one is
+ * refused.
  */
 import { BrokerConfig, unknownBrokerConfig } from './config/broker-config.ts'
 import {

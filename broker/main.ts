@@ -73,8 +73,8 @@ function splitFlag(text: string): [string, string | null] {
 }
 
 /**
- * The configuration that these arguments make, with the data folder as an absolute path. Rejects with a ConfigError or a
- * UsageError; warnings name what was ignored.
+ * The configuration that these arguments make, with the data folder as an absolute path. Rejects with a ConfigError
+ * or a UsageError; warnings name what was ignored.
  */
 export async function readConfig(
   env: Env,

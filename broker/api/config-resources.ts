@@ -1,6 +1,6 @@
 /**
- * The resources that have configs: topics, this broker, and all brokers together. Shared by the three APIs that read and
- * change them.
+ * The resources that have configs: topics, this broker, and all brokers together. Shared by the three APIs that read
+ * and change them.
  */
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type ConfigDecision, type ConfigRules } from '../controller/configs.ts'

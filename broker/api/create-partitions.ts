@@ -1,6 +1,6 @@
 /**
- * CreatePartitions: gives topics more partitions. Keys that were hashed over the old number move; that is for the caller
- * to know.
+ * CreatePartitions: gives topics more partitions. Keys that were hashed over the old number move; that is for the
+ * caller to know.
  */
 import { API } from '../../client/protocol/apis.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'

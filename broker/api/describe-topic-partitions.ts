@@ -1,6 +1,6 @@
 /**
- * DescribeTopicPartitions (KIP-966): topics in order of their names, a limited number of partitions at a time. Where the
- * limit cuts, the answer says where to go on; a topic may be cut in the middle.
+ * DescribeTopicPartitions (KIP-966): topics in order of their names, a limited number of partitions at a time. Where
+ * the limit cuts, the answer says where to go on; a topic may be cut in the middle.
  */
 import { API } from '../../client/protocol/apis.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'

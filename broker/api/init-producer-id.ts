@@ -2,8 +2,8 @@
  * InitProducerId for idempotent producers: a fresh id, epoch 0. Kafka gives a fresh id too when a producer without
  * transactions sends the id that it had; such a producer bumps its epoch itself (KIP-360).
  *
- * Transactions are not served yet. INVALID_REQUEST is what every client takes for final; the other candidates would have
- * it look for a coordinator for ever.
+ * Transactions are not served yet. INVALID_REQUEST is what every client takes for final; the other candidates would
+ * have it look for a coordinator for ever.
  */
 import { API } from '../../client/protocol/apis.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'

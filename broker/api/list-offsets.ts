@@ -1,6 +1,6 @@
 /**
- * ListOffsets: offsets by timestamp, and the special ones by negative timestamps, each from the version on that knows it.
- * There is no remote tier: what is local is all there is.
+ * ListOffsets: offsets by timestamp, and the special ones by negative timestamps, each from the version on that knows
+ * it. There is no remote tier: what is local is all there is.
  */
 import { API } from '../../client/protocol/apis.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
@@ -43,10 +43,10 @@ export function listOffsetsHandler(context: BrokerContext): ApiHandler<ListOffse
       const topics = request.topics.map(async ({ name, partitions }) => ({
         name,
         partitions: await Promise.all(
-          partitions.map(asked =>
+          partitions.map(async asked =>
             duplicates.has(`${name}:${asked.partitionIndex}`)
               ? failed(asked, ErrorCode.INVALID_REQUEST)
-              : listOne(context, name, asked, isolation, apiVersion),
+              : await listOne(context, name, asked, isolation, apiVersion),
           ),
         ),
       }))

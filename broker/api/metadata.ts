@@ -1,7 +1,7 @@
 /**
  * Metadata: the brokers, the topics and who leads their partitions; also where topics come to be because someone asked
- * for them (auto.create.topics.enable). Kafka answers UNKNOWN_TOPIC_OR_PARTITION while it makes one; here that takes a few
- * milliseconds, so the answer waits for it and the client need not ask twice.
+ * for them (auto.create.topics.enable). Kafka answers UNKNOWN_TOPIC_OR_PARTITION while it makes one; here that takes
+ * a few milliseconds, so the answer waits for it and the client need not ask twice.
  */
 import { API } from '../../client/protocol/apis.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'

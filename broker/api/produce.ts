@@ -2,9 +2,9 @@
  * Produce: hands each partition its batch, and answers when all have answered. The batches stay where the socket put
  * them; a partition that keeps one retains the memory that it lies in.
  *
- * Versions 0 to 2 are advertised, because librdkafka reads off version 0 whether a broker knows compression, but refused
- * when used: they carry record formats that are not stored. With acks=0 there is no answer; after an error the connection
- * is closed, which is the only way to make such a producer look for the leader again.
+ * Versions 0 to 2 are advertised, because librdkafka reads off version 0 whether a broker knows compression, but
+ * refused when used: they carry record formats that are not stored. With acks=0 there is no answer; after an error
+ * the connection is closed, which is the only way to make such a producer look for the leader again.
  */
 import { API } from '../../client/protocol/apis.ts'
 import {

@@ -1,6 +1,6 @@
 /**
- * Everything that is served. What is not in here is not advertised, and a request for it closes its connection: groups and
- * transactions come with their coordinators, not before.
+ * Everything that is served. What is not in here is not advertised, and a request for it closes its connection:
+ * groups and transactions come with their coordinators, not before.
  */
 import { assert } from '../../client/protocol/assert.ts'
 import { type AnyApiHandler, type HandlerRegistry } from '../server/handler.ts'

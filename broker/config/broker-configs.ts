@@ -1,8 +1,8 @@
 /**
  * Every broker config that this broker honours, with Kafka's names, types and defaults. Three defaults are our own: it
- * listens on the loopback interface only, the data lies in ./data, and 8 partitions are recovered at a time. A config is
- * in this table only when something acts on it; `UNUSED_BROKER_CONFIGS` names those of Kafka that a file may well carry and that have
- * nothing to act on here, so that they can be told apart from a slip of the pen.
+ * listens on the loopback interface only, the data lies in ./data, and 8 partitions are recovered at a time. A config
+ * is in this table only when something acts on it; `UNUSED_BROKER_CONFIGS` names those of Kafka that a file may well
+ * carry and that have nothing to act on here, so that they can be told apart from a slip of the pen.
  */
 import { boolean, int, list, long, NEVER, optional, string, table, type ValuesOf } from './definition.ts'
 import {

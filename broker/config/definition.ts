@@ -58,7 +58,10 @@ const RANGE = {
   long: [-(2n ** 63n), LONG_MAX],
 } as const
 
-/** Kafka's "never": the largest int64. As a number it is the largest safe integer, which no clock and no offset reaches. */
+/**
+ * Kafka's "never": the largest int64. As a number it is the largest safe integer, which no clock and no offset
+ * reaches.
+ */
 export const NEVER = LONG_MAX
 
 function invalid(name: string, text: string, why: string): ConfigError {

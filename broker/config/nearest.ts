@@ -2,7 +2,9 @@
  * Finds the name that someone most likely meant. Pure; used wherever an unknown name is reported.
  */
 
-/** Edits (insert, delete, replace, swap of neighbours) between two short strings, or `limit + 1` when there are more. */
+/**
+ * Edits (insert, delete, replace, swap of neighbours) between two short strings, or `limit + 1` when there are more.
+ */
 export function editDistance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) > limit) return limit + 1
   let beforeLast: number[] = []

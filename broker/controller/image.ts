@@ -1,6 +1,6 @@
 /**
- * The cluster's state as this broker knows it: topics, partitions, configs, ids. Changed by `apply` alone, one record at
- * a time, in the order of the store's revisions; read by everyone. It must never decide anything.
+ * The cluster's state as this broker knows it: topics, partitions, configs, ids. Changed by `apply` alone, one record
+ * at a time, in the order of the store's revisions; read by everyone. It must never decide anything.
  *
  * A topic is made in steps (partitions, then the topic with its name), so parts of one that is not complete yet, or was
  * left behind by a crash, lie in here unseen: `topic` and `topicById` show only topics that a name leads to.

@@ -58,7 +58,10 @@ export interface Step {
   readonly records: readonly ControllerRecord[]
 }
 
-/** Steps in order. One whose conditions fail ends the change; what the steps before it have left behind is swept up at start. */
+/**
+ * Steps in order. One whose conditions fail ends the change; what the steps before it have left behind is swept up at
+ * start.
+ */
 export interface Change {
   readonly steps: readonly Step[]
 }

@@ -31,7 +31,10 @@ export function topicNameProblem(name: string): Refusal | null {
   return null
 }
 
-/** Metric names have no '.', so names that differ in '.' and '_' alone would be one there: at most one of them may exist. */
+/**
+ * Metric names have no '.', so names that differ in '.' and '_' alone would be one there: at most one of them may
+ * exist.
+ */
 export function collisionKey(name: string): string {
   return name.replaceAll('.', '_')
 }

@@ -23,7 +23,9 @@ export type Decided<T> =
   | { readonly refusal: Refusal }
   | { readonly refusal: null; readonly change: Change; readonly result: T }
 
-/** A decision made on a state that has moved is made again; so often only when many brokers change one thing at once. */
+/**
+ * A decision made on a state that has moved is made again; so often only when many brokers change one thing at once.
+ */
 const MAX_ATTEMPTS = 10
 
 export class ClusterMetadata {
@@ -119,7 +121,9 @@ export class ClusterMetadata {
     return true
   }
 
-  /** The store's revision may lie ahead of the last change of ours that the watch will tell: then nothing is to come. */
+  /**
+   * The store's revision may lie ahead of the last change of ours that the watch will tell: then nothing is to come.
+   */
   async #caughtUp(revision: number): Promise<void> {
     if (this.#revision >= revision || this.#watch === null) return
     await new Promise<void>(resolve => this.#waiting.push({ revision, resolve }))

@@ -1,10 +1,10 @@
 /**
- * Incremental fetch sessions (KIP-227): the broker remembers which partitions a client reads, so that a fetch names only
- * what has changed and an answer holds only what has news.
+ * Incremental fetch sessions (KIP-227): the broker remembers which partitions a client reads, so that a fetch names
+ * only what has changed and an answer holds only what has news.
  *
  * A session has an id and an epoch that counts its requests. A request with epoch 0 makes one (if there is room), one
- * with epoch -1 ends it, and one whose epoch is not the next is refused: the client then starts anew. Which partitions are
- * read, and in which order, is kept here; reading them is not.
+ * with epoch -1 ends it, and one whose epoch is not the next is refused: the client then starts anew. Which
+ * partitions are read, and in which order, is kept here; reading them is not.
  */
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type TopicId } from '../../client/protocol/types.ts'
@@ -116,7 +116,10 @@ export class FetchSession {
     return this.#list
   }
 
-  /** The partition goes to the end, so that the next answer begins with others: one busy partition must not starve them. */
+  /**
+   * The partition goes to the end, so that the next answer begins with others: one busy partition must not starve
+   * them.
+   */
   rotate(position: FetchPosition): void {
     if (this.#positions.size < 2) return
     const key = this.#key(position)
