@@ -191,7 +191,10 @@ class Recovery {
     this.#believe(segment, end.position, end.nextOffset)
     // The page cache may have it, but nobody knows that the disk has.
     segment.isDirty = checkFrom !== Infinity
-    if (end.problem !== null) await this.#cut(segment, i, end)
+    // Segments follow one another without a gap. Where records are missing between two that were not known to be durable, a
+    // power cut has taken the end of one and left the other.
+    const isHole = checkFrom !== Infinity && end.nextOffset < this.#endBound(i) && !isActive
+    if (end.problem !== null || isHole) await this.#cut(segment, i, end)
     this.rebuiltIndexes += isActive ? 0 : 1
     if (isActive || i === this.segments.length - 1) {
       segment.indexesDirty = true
