@@ -13,6 +13,7 @@ import { createRegistry } from './api/registry.ts'
 import { type BrokerConfig } from './config/broker-config.ts'
 import { ConfigError } from './config/definition.ts'
 import { type ListenerConfig, listenersOf } from './config/listeners.ts'
+import { decideNewTerms } from './controller/leaders.ts'
 import { decideDeleteTopic } from './controller/topics.ts'
 import { type Address, type Env } from './env.ts'
 import { openEmbeddedMetaStore } from './metastore/embedded.ts'
@@ -78,6 +79,7 @@ export class Broker {
   readonly #addresses: ListeningAddress[] = []
   #state: BrokerState = 'new'
   #context: BrokerContext | null = null
+  #server: Server | null = null
   #stopping: Promise<void> | null = null
 
   /** Throws ConfigError where configs do not go together. */
@@ -141,8 +143,24 @@ export class Broker {
     await this.#stopAll(this.#state === 'running')
   }
 
+  /** Ends as a crash does: nothing is finished, and nothing written down. The next start recovers. */
+  async kill(): Promise<void> {
+    if (this.#state === 'new') this.#state = 'stopped'
+    await this.#stopAll(false)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
+  }
+
+  /** The parts, for who looks into a broker in its own process. */
+  get context(): BrokerContext {
+    return this.#running()
+  }
+
+  /** Breaks every connection; clients may come back at once. */
+  dropConnections(): void {
+    for (const connection of this.#server?.connections ?? []) connection.destroy()
   }
 
   /** Makes topics as an admin client would. Rejects with a BrokerError for the first that is refused. */
@@ -211,6 +229,13 @@ export class Broker {
       brokerId,
       freshTopicId: () => freshTopicId(env),
     })
+    if (!dataFolder.cleanShutdown) {
+      await metadata.change(() => ({
+        refusal: null,
+        change: decideNewTerms(metadata.image, brokerId),
+        result: null,
+      }))
+    }
     const partitions = new PartitionManager({
       env,
       dataFolder,
@@ -269,6 +294,7 @@ export class Broker {
       onFatal: error => this.#fail(error),
       ...(interceptor === undefined ? {} : { interceptor }),
     })
+    this.#server = server
     this.#started.push({
       name: 'server',
       stop: clean => {

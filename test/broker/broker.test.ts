@@ -116,6 +116,36 @@ t.test('what was acknowledged is there after the power was cut', async t => {
   t.equal(await second.produce('a', 0, ['next']), 10)
 })
 
+t.test('a killed broker leads in a new epoch, so that clients notice what is gone', async t => {
+  const disk = new MemoryDisk({ trackCrashes: true })
+  const first = await TestBroker.start({ disk })
+  await first.createTopic('a', 1, { 'flush.before.ack': 'false' })
+  const epochOf = async (test: TestBroker) =>
+    (await test.client.request(API.Metadata, 12, { topics: null })).topics[0]?.partitions[0]?.leaderEpoch
+  t.equal(await epochOf(first), 0)
+  t.equal(await first.produce('a', 0, ['kept?', 'lost?']), 0)
+  disk.crash({ keep: 'none' })
+
+  const second = await TestBroker.start({ disk })
+  t.equal(await epochOf(second), 1)
+  t.equal(await second.produce('a', 0, ['other']), 0, 'not synced, so gone: as the config says')
+  const { responses } = await second.client.request(API.Fetch, 12, {
+    maxWaitMs: 0,
+    minBytes: 1,
+    topics: [
+      {
+        topic: 'a',
+        partitions: [{ partition: 0, fetchOffset: 1, lastFetchedEpoch: 0, partitionMaxBytes: 1000 }],
+      },
+    ],
+  })
+  t.match(responses[0]?.partitions[0], { errorCode: 0, divergingEpoch: { endOffset: 0 } })
+  await second.stop()
+  const third = await TestBroker.start({ disk })
+  t.equal(await epochOf(third), 1, 'after a clean stop nothing is gone')
+  await third.stop()
+})
+
 t.test('a topic whose folders cannot be made says so, and is whole as soon as they can', async t => {
   const test = await TestBroker.start()
   const heal = test.env.disk.inject({ operation: 'makeDirectory', path: /full-1/, code: 'DISK_FULL' })
