@@ -34,7 +34,7 @@ export interface LogConfig {
   readonly flushMessages: number
   /** Sync what is older than this (flush.ms); MAX_SAFE_INTEGER: never for that reason. */
   readonly flushMs: number
-  /** An offset counts only once it is on disk (log.flush.before.ack): acks=all then means durable, not just received. */
+  /** An offset counts only once it is on disk (log.flush.before.ack): acks=all then means durable. */
   readonly flushBeforeAck: boolean
   readonly messageTimestampType: TimestampType
   /** How far a record's timestamp may lie behind the broker's clock; MAX_SAFE_INTEGER: any. */

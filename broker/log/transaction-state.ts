@@ -29,7 +29,7 @@ export class TransactionState {
     return this.#transactions[0]?.firstOffset ?? null
   }
 
-  /** The first offset of the oldest open transaction, or null: what the transaction index calls stable once this one ends. */
+  /** First offset of the oldest open transaction but that of `except`, or null: what is stable once that one ends. */
   firstOpenOffset(except: ProducerId): Offset | null {
     for (const transaction of this.#transactions) {
       if (transaction.lastOffset === null && transaction.producerId !== except) return transaction.firstOffset

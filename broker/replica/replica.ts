@@ -260,8 +260,8 @@ export class Replica<Token> {
   }
 
   /**
-   * With log.flush.before.ack every write is synced anyway; else flush.ms wants a look at the clock. A finished segment is
-   * not left to the system's leisure in either case: that bounds what a crash makes us scan.
+   * With log.flush.before.ack every write is synced anyway; else flush.ms wants a look at the clock. A finished segment
+   * is not left to the system's leisure in either case: that bounds what a crash makes us scan.
    */
   #scheduleFlush(nowMs: number, rolled: boolean): void {
     const { flushBeforeAck, flushMs } = this.log.config

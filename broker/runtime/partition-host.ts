@@ -216,8 +216,8 @@ export class PartitionHost implements Wakeable {
   }
 
   /**
-   * NONE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH or what else keeps this partition from serving; -1 asks for no check
-   * of the epoch (KIP-320).
+   * NONE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH or what else keeps this partition from serving; -1 asks for no
+   * check of the epoch (KIP-320).
    */
   checkLeader(currentLeaderEpoch: number): ErrorCode {
     const { unavailable } = this.#driver

@@ -165,7 +165,8 @@ export class PartitionManager {
 
   /**
    * Stops serving. `clean`: everything is made durable and the checkpoints are written, so that the next start has
-   * nothing to scan; where that fails it rejects, and the data folder will not be marked clean. Else as little as possible.
+   * nothing to scan; where that fails it rejects, and the data folder will not be marked clean. Else as little as
+   * possible.
    */
   async stop(clean: boolean): Promise<void> {
     if (this.#state === 'stopping') return

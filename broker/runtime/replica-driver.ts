@@ -235,8 +235,8 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   // ------------------------------------------------------------------------------- rolling and retention
 
   /**
-   * Deletes every record; the log goes on at its end. All of it must be written and committed. What is produced meanwhile
-   * waits, for the files are not to be appended to while they are exchanged.
+   * Deletes every record; the log goes on at its end. All of it must be written and committed. What is produced
+   * meanwhile waits, for the files are not to be appended to while they are exchanged.
    */
   async deleteAll(): Promise<void> {
     const { logEndOffset, producers } = this.replica.log
@@ -295,8 +295,8 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   }
 
   /**
-   * Writes and syncs what is pending, so that those who wait are answered, then closes the files. `clean` also keeps the
-   * producers' state, so that the next start has nothing to scan.
+   * Writes and syncs what is pending, so that those who wait are answered, then closes the files. `clean` also keeps
+   * the producers' state, so that the next start has nothing to scan.
    */
   async close(clean: boolean): Promise<void> {
     const orderly = clean && !this.#services.halted()

@@ -64,7 +64,8 @@ export class ScriptedReplica {
 
   describe(): string {
     const { log, highWatermark, lastStableOffset } = this.replica
-    return `start ${log.logStartOffset} stable ${lastStableOffset} high ${highWatermark} durable ${log.durableOffset} written ${log.writtenOffset} end ${log.logEndOffset}`
+    const disk = `durable ${log.durableOffset} written ${log.writtenOffset} end ${log.logEndOffset}`
+    return `start ${log.logStartOffset} stable ${lastStableOffset} high ${highWatermark} ${disk}`
   }
 
   #event(line: Line): string[] {

@@ -1,6 +1,6 @@
 /**
- * Partitions under idempotent producers, on a disk that fills up, fails and loses power at any moment, over many lives of
- * the broker. What was acknowledged is there, once, in order, at the offset that was told.
+ * Partitions under idempotent producers, on a disk that fills up, fails and loses power at any moment, over many
+ * lives of the broker. What was acknowledged is there, once, in order, at the offset that was told.
  */
 import t from 'tap'
 import { MemoryDisk } from '../../../broker/env-memory/disk.ts'
