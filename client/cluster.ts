@@ -397,6 +397,6 @@ function unreachable(failures: readonly KafkaError[]): KafkaError {
     // Where every broker refuses in a way that cannot change by itself, waiting is no use.
     retriable: failures.length === 0 || failures.some(failure => failure.retriable),
     cause: failures.length === 1 ? failures[0] : undefined,
-    errors: failures,
+    errors: failures.length === 1 ? [] : failures,
   })
 }

@@ -57,22 +57,27 @@ export class KafkaError extends Error {
   readonly code: string
   readonly retriable: boolean
   readonly fatal: boolean
-  readonly api: string | undefined
-  readonly broker: string | undefined
-  readonly topic: string | undefined
-  readonly partition: number | undefined
-  readonly errors: readonly KafkaError[]
-
+  // Declared only: what is not known is no property, and does not clutter the error where it is printed.
+  declare readonly api: string | undefined
+  declare readonly broker: string | undefined
+  declare readonly topic: string | undefined
+  declare readonly partition: number | undefined
   constructor(options: KafkaErrorOptions) {
     super(options.message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = options.code
     this.retriable = options.retriable ?? false
     this.fatal = options.fatal ?? false
-    this.api = options.api
-    this.broker = options.broker
-    this.topic = options.topic
-    this.partition = options.partition
-    this.errors = options.errors ?? []
+    if (options.api !== undefined) this.api = options.api
+    if (options.broker !== undefined) this.broker = options.broker
+    if (options.topic !== undefined) this.topic = options.topic
+    if (options.partition !== undefined) this.partition = options.partition
+    const { errors = [] } = options
+    if (errors.length > 0) Object.defineProperty(this, 'errors', { value: errors, enumerable: true })
+  }
+
+  /** The single failures of a PARTIAL_FAILURE; else empty. */
+  get errors(): readonly KafkaError[] {
+    return []
   }
 }
 

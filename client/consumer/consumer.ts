@@ -80,7 +80,7 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
       cluster.env,
       this.#config.stalledAfterMs,
       () => ({
-        taken: this.#recordsTaken + this.#partitions.reduce((sum, each) => sum + each.position, 0),
+        taken: this.#recordsTaken + (this.#reading?.recordsTaken ?? 0),
         hasData:
           this.#reading !== null && this.#partitions.some(each => !each.paused && each.peek() !== null),
         lastAnswerMs: this.#fetcher.lastAnswerMs,
@@ -265,7 +265,7 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
       if (highWatermark >= 0) maxLag = Math.max(maxLag ?? 0, highWatermark - position)
     }
     return {
-      recordsTaken: this.#recordsTaken,
+      recordsTaken: this.#recordsTaken + (this.#reading?.recordsTaken ?? 0),
       batchesTaken: this.#batchesTaken,
       bytesFetched: this.#fetcher.bytesFetched,
       fetches: this.#fetcher.fetches,
@@ -304,13 +304,13 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
       presenter: this.#presenter,
       partitions: () => this.#partitions,
       signal,
-      onTaken: records => {
-        this.#recordsTaken += records
+      onTaken: () => {
         this.#batchesTaken++
         this.#fetcher.wake()
       },
       onUnreadable: (partition, error) => this.#fetchAgain(partition, error),
       onEnd: () => {
+        this.#recordsTaken += reading.recordsTaken
         this.#reading = null
         this.#fetcher.stop()
         this.#watchdog.stop()

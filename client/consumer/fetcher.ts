@@ -33,6 +33,7 @@ export class Fetcher {
   #running: AbortController | null = null
   #preparing = false
   #timer: ClientTimer | null = null
+  #timerAtMs = 0
   /** Bytes that may yet come in by fetches under way. */
   reservedBytes = 0
   bytesFetched = 0
@@ -109,10 +110,15 @@ export class Fetcher {
     this.wake()
   }
 
-  /** Wakes up again after a pause. */
+  /** Wakes up again after a pause; the soonest of several counts, the others are found again by whoever is woken. */
   wakeAfter(delayMs: number): void {
-    if (this.#timer !== null || this.#running === null) return
-    this.#timer = this.options.cluster.env.timers.set(Math.max(1, Math.ceil(delayMs)), () => {
+    if (this.#running === null) return
+    const { clock, timers } = this.options.cluster.env
+    const atMs = clock.monotonicMs() + delayMs
+    if (this.#timer !== null && this.#timerAtMs <= atMs) return
+    if (this.#timer !== null) timers.clear(this.#timer)
+    this.#timerAtMs = atMs
+    this.#timer = timers.set(Math.max(1, Math.ceil(delayMs)), () => {
       this.#timer = null
       this.wake()
     })

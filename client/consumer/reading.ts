@@ -11,8 +11,8 @@ export interface ReadingOptions<K, V, O extends OffsetKind> {
   readonly presenter: Presenter<K, V, O>
   readonly partitions: () => readonly ConsumerPartition[]
   readonly signal: AbortSignal | undefined
-  /** Room became free. */
-  readonly onTaken: (records: number) => void
+  /** A batch was used up: room became free. */
+  readonly onTaken: () => void
   /** A batch cannot be read: true when it will be fetched once more, false to let the error out. */
   readonly onUnreadable: (partition: ConsumerPartition, error: unknown) => boolean
   readonly onEnd: () => void
@@ -31,6 +31,7 @@ export class Reading<K, V, O extends OffsetKind> {
   #waiters: (() => void)[] = []
   #turn = 0
   #isOver = false
+  recordsTaken = 0
   #error: KafkaError | AbortError | null = null
   readonly #onAbort = (): void => {
     const { signal } = this.#options
@@ -81,12 +82,13 @@ export class Reading<K, V, O extends OffsetKind> {
     return partition.generation === taken.generation && !partition.paused
   }
 
-  /** The whole batch was handed out. */
-  finish(taken: Taken<K, V, O>): void {
+  /** The whole batch was handed out; `records` of it were not counted in `recordsTaken` yet. */
+  finish(taken: Taken<K, V, O>, records: number): void {
     const { partition, generation, buffered } = taken
     if (partition.generation !== generation || partition.peek() !== buffered) return
     partition.shift()
-    this.#options.onTaken(taken.batch.count)
+    this.recordsTaken += records
+    this.#options.onTaken()
   }
 
   /** Resolves when there may be something to take, or the reading is over. */
@@ -168,7 +170,7 @@ export class BatchIterator<K, V, O extends OffsetKind> extends ReadingIterator<B
   protected nextNow(): BatchView<K, V, O> | null {
     const taken = this.reading.take()
     if (taken === null) return null
-    this.reading.finish(taken)
+    this.reading.finish(taken, taken.batch.count)
     return taken.batch
   }
 }
@@ -191,9 +193,10 @@ export class MessageIterator<K, V, O extends OffsetKind> extends ReadingIterator
         const message = this.#cursor!.next()
         if (message !== null) {
           taken.partition.position = this.#cursor!.nextOffset
+          this.reading.recordsTaken++
           return message
         }
-        this.reading.finish(taken)
+        this.reading.finish(taken, 0)
       }
       // Sought, paused or used up: what is left of the batch stays where it is, and is taken from the position on.
       this.#taken = this.reading.take()

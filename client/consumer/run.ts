@@ -50,14 +50,15 @@ async function handle<K, V, O extends OffsetKind>(
 ): Promise<void> {
   if (eachBatch !== undefined) {
     await eachBatch(taken.batch)
-    reading.finish(taken)
+    reading.finish(taken, taken.batch.count)
     return
   }
   const cursor = taken.batch.cursor()
   for (let message = cursor.next(); message !== null; message = cursor.next()) {
     if (reading.isOver || !reading.isCurrent(taken)) return
     await eachMessage?.(message)
+    reading.recordsTaken++
     if (taken.partition.generation === taken.generation) taken.partition.position = cursor.nextOffset
   }
-  reading.finish(taken)
+  reading.finish(taken, 0)
 }

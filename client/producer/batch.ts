@@ -64,13 +64,15 @@ export class ProducerBatch {
     readonly createdMs: number
     readonly deadlineMs: number
     readonly initialBytes: number
+    /** Memory to begin with; the batch's from now on. */
+    readonly buffer: Buffer | null
   }) {
     this.topic = options.topic
     this.partition = options.partition
     this.acks = options.acks
     this.createdMs = options.createdMs
     this.deadlineMs = options.deadlineMs
-    this.#builder = new BatchBuilder(options.initialBytes)
+    this.#builder = new BatchBuilder(options.initialBytes, options.buffer)
   }
 
   get builder(): BatchBuilder {
@@ -94,6 +96,11 @@ export class ProducerBatch {
     const bytes = this.builder.seal({ codec, producerId, producerEpoch, baseSequence })
     this.#builder = null
     return bytes
+  }
+
+  /** The bytes of a batch that nobody can be sending any more, to be used again; null where that is not sure. */
+  reusableBytes(): Buffer | null {
+    return this.attempts === 1 && this.state !== 'flying' ? this.#bytes : null
   }
 
   /** Gives the batch another identity (KIP-360). Only while none of its bytes can be on their way to a socket. */

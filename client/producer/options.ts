@@ -34,7 +34,7 @@ export function resolveProducerOptions<K, V>(
   const acks = wireAcks(options.acks ?? 'all', idempotent)
   const compression = options.compression ?? 'none'
   checkCodec(compression)
-  const batchBytes = within('batchBytes', options.batchBytes ?? 256 * 1024, 1, 0x7fff_ffff)
+  const batchBytes = within('batchBytes', options.batchBytes ?? 512 * 1024, 1, 0x7fff_ffff)
   return {
     acks,
     compression,

@@ -190,6 +190,7 @@ export class PartitionQueue {
     }
     if (delivered) {
       this.#remove(batch)
+      batch.state = 'ready'
       return 'delivered'
     }
     this.#recovering = true

@@ -10,6 +10,7 @@ import { defaultPartitioner } from '../partitioner.ts'
 import { orAborted, throwIfAborted } from '../retry.ts'
 import { type Bytes } from '../serde.ts'
 import { type BatchOutcome, ProducerBatch, type WireAcks } from './batch.ts'
+import { BufferPool } from './buffer-pool.ts'
 import { type EncodedRecord, MessageEncoder } from './encoding.ts'
 import { IdentitySource } from './identity.ts'
 import { type ProducerConfig, resolveProducerOptions, wireAcks } from './options.ts'
@@ -41,6 +42,8 @@ const HARD_LIMIT = 2
 /** Waiting callers go on when the buffer has emptied to this share. */
 const LOW_WATER = 0.75
 const MIN_BATCH_BYTES = 1024
+/** Memory of batches that is kept for the next ones. */
+const POOLED_BYTES = 8 * 1024 * 1024
 
 export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
   readonly #cluster: Cluster
@@ -52,6 +55,7 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
   readonly #partitioner: Partitioner
   readonly #onDelivery: ((report: DeliveryReport) => void) | undefined
   readonly #sender: Sender
+  readonly #pool: BufferPool
   readonly #topics = new Map<string, TopicState>()
   /** Every batch whose fate is open. */
   readonly #batches = new Set<ProducerBatch>()
@@ -86,6 +90,7 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
     this.#encoder = new MessageEncoder(options.serde)
     this.#partitioner = options.partitioner ?? defaultPartitioner(cluster.env.random)
     this.#onDelivery = options.onDelivery
+    this.#pool = new BufferPool(config.batchBytes, Math.ceil(POOLED_BYTES / config.batchBytes))
     this.#sender = new Sender({
       cluster,
       env: cluster.env,
@@ -256,6 +261,7 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
     for (const timer of [this.#lingerTimer, this.#expiryTimer])
       if (timer !== null) this.#env.timers.clear(timer)
     this.#sender.close()
+    this.#pool.clear()
     for (const state of this.#topics.values()) {
       for (const record of state.pending.splice(0)) record.fail(error)
     }
@@ -415,6 +421,7 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
     const nowMs = this.#env.clock.monotonicMs()
     // As large as the last one: full batches are not copied while they grow, and quiet partitions cost little.
     const guess = Math.min(batchBytes, Math.max(MIN_BATCH_BYTES, queue.lastBatchBytes))
+    const isBusy = queue.lastBatchBytes > batchBytes / 2
     const batch = new ProducerBatch({
       topic: queue.topic,
       partition: queue.partition,
@@ -422,6 +429,7 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
       createdMs: nowMs,
       deadlineMs: nowMs + deliveryTimeoutMs,
       initialBytes: Math.max(guess, record.sizeBound + MIN_BATCH_BYTES),
+      buffer: isBusy ? this.#pool.take() : null,
     })
     queue.open = batch
     this.#batches.add(batch)
@@ -507,7 +515,9 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
     this.#batches.delete(batch)
     this.#heldBytes -= batch.heldBytes
     this.#heldRecords -= recordCount
+    const reusable = error === null ? batch.reusableBytes() : null
     batch.settle(outcome)
+    if (reusable !== null && this.#state === 'open') this.#pool.give(reusable)
     if (error === null) {
       this.#recordsDelivered += recordCount
       this.#batchesDelivered++

@@ -58,6 +58,7 @@ export class Sender {
   #drainPlanned = false
   /** Queues that wait for a producer id. */
   readonly #anonymous = new Set<PartitionQueue>()
+  readonly #sleeping = new Set<PartitionQueue>()
   #closed = false
   requests = 0
   retries = 0
@@ -94,8 +95,13 @@ export class Sender {
     const dirty = this.#dirty
     this.#dirty = new Set()
     const touched = new Set<BrokerLine>()
+    const nowMs = this.#options.env.clock.monotonicMs()
     for (const queue of dirty) {
       if (!queue.hasUnsent) continue
+      if (queue.notBeforeMs > nowMs) {
+        this.#wakeAfter(queue, queue.notBeforeMs - nowMs)
+        continue
+      }
       const leader = this.#options.cluster.metadata.leaderOf(queue.topic, queue.partition)
       if (leader === null) {
         this.#waitForLeader(queue)
@@ -130,9 +136,12 @@ export class Sender {
     this.#wakeAfter(queue, backoffMs(3, cluster.config.retry, env.random.float))
   }
 
+  /** Timers may be a little early: who is woken looks at the clock again. */
   #wakeAfter(queue: PartitionQueue, delayMs: number): void {
-    const { timers } = this.#options.env
-    timers.set(delayMs, () => {
+    if (this.#sleeping.has(queue)) return
+    this.#sleeping.add(queue)
+    this.#options.env.timers.set(Math.ceil(delayMs), () => {
+      this.#sleeping.delete(queue)
       if (!this.#closed) this.wake(queue)
     })
   }
@@ -367,10 +376,7 @@ export class Sender {
     if (code === ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER) return
     if (code === null || STALE_METADATA_CODES.has(code)) cluster.refreshSoon(queue.topic)
     const pauseMs = backoffMs(queue.failures, cluster.config.retry, env.random.float)
-    const untilMs = env.clock.monotonicMs() + pauseMs
-    if (untilMs <= queue.notBeforeMs) return
-    queue.notBeforeMs = untilMs
-    this.#wakeAfter(queue, pauseMs + 1)
+    queue.notBeforeMs = Math.max(queue.notBeforeMs, env.clock.monotonicMs() + pauseMs)
   }
 
   #settle(batch: ProducerBatch, outcome: BatchOutcome): void {

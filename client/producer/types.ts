@@ -53,7 +53,7 @@ export interface ProducerOptions<K = Bytes, V = Bytes> {
   readonly idempotent?: boolean
   /** How long `enqueue` waits for a batch to fill. `send` does not wait. Default 5. */
   readonly lingerMs?: number
-  /** Largest batch in bytes, before compression. Default 262,144. */
+  /** Largest batch in bytes, before compression. Default 524,288. */
   readonly batchBytes?: number
   /** Bytes of records held by the producer before `enqueue` and `send` wait. Default 33,554,432. */
   readonly bufferBytes?: number

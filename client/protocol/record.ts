@@ -82,6 +82,7 @@ export interface BatchOptions {
 
 const NO_HEADERS: readonly never[] = Object.freeze([])
 const LARGEST_INT32 = 0x7fff_ffff
+const NO_BUFFER = Buffer.alloc(0)
 
 // --------------------------------------------------------------------------------------- building
 
@@ -160,10 +161,13 @@ export class BatchBuilder {
   #maxTimestamp = 0
   readonly #initialBytes: number
 
-  /** `initialBytes`: first size of the buffer; best what a full batch takes, as growing copies. */
-  constructor(initialBytes = 16 * 1024) {
+  /**
+   * `initialBytes`: first size of the buffer; best what a full batch takes, as growing copies. `buffer`: memory to begin
+   * with instead, the builder's from now on; a batch that fits in it lies at its begin.
+   */
+  constructor(initialBytes = 16 * 1024, buffer: Buffer | null = null) {
     this.#initialBytes = Math.max(initialBytes, BATCH_HEADER_BYTES)
-    this.#buffer = Buffer.allocUnsafeSlow(this.#initialBytes)
+    this.#buffer = buffer ?? Buffer.allocUnsafeSlow(this.#initialBytes)
   }
 
   get recordCount(): number {
@@ -241,7 +245,7 @@ export class BatchBuilder {
       recordCount: this.#recordCount,
     })
     stampChecksum(batch, 0)
-    if (codec === 'none') this.#buffer = Buffer.allocUnsafeSlow(this.#initialBytes)
+    if (codec === 'none') this.#buffer = NO_BUFFER
     this.reset()
     return batch
   }
@@ -256,7 +260,8 @@ export class BatchBuilder {
     const wanted = this.#end + bytes
     if (wanted <= this.#buffer.length) return
     assert(wanted <= LARGEST_INT32, 'a batch is shorter than 2 GiB')
-    const grown = Buffer.allocUnsafeSlow(Math.min(Math.max(wanted, this.#buffer.length * 2), LARGEST_INT32))
+    const size = Math.max(wanted, this.#buffer.length * 2, this.#initialBytes)
+    const grown = Buffer.allocUnsafeSlow(Math.min(size, LARGEST_INT32))
     grown.set(this.#buffer.subarray(0, this.#end))
     this.#buffer = grown
   }
