@@ -6,14 +6,16 @@
 import { Command } from '@oclif/core/command'
 import { boolean, string } from '@oclif/core/flags'
 import type { Admin, Kafka, KafkaOptions } from '../client/index.ts'
-import { CliError, ExitCode, renderError, toCliError } from './errors.ts'
+import { CliError, ExitCode, renderError, toCliError, unreachable } from './errors.ts'
 import { OUTPUT_FORMATS, type Presentation, present } from './output/present.ts'
 import { outputClosed } from './output/writer.ts'
+import { reasonUnreachable } from './preflight.ts'
 import { type ConnectionFlags, DEFAULT_BROKERS, resolveSettings, type Settings } from './settings.ts'
 import { paint } from './terminal.ts'
 
 const GROUP = 'GLOBAL'
 const DEFAULT_TIMEOUT_MS = 15_000
+const LONGEST_CONNECT_MS = 5000
 
 /** For commands that talk to a cluster. */
 export const connectionFlags = {
@@ -89,14 +91,19 @@ export abstract class BaseCommand extends Command {
 
   protected async connect(options: Partial<KafkaOptions> = {}): Promise<Kafka> {
     const settings = this.requireSettings()
-    const { Kafka } = await import('../client/index.ts')
     const timeoutMs = settings.timeoutMs ?? DEFAULT_TIMEOUT_MS
+    const connectMs = Math.min(timeoutMs, LONGEST_CONNECT_MS)
+    const [{ Kafka }, reason] = await Promise.all([
+      import('../client/index.ts'),
+      reasonUnreachable(settings.brokers, connectMs),
+    ])
+    if (reason !== null) throw unreachable(reason, settings.brokers)
     this.kafka = new Kafka({
       brokers: settings.brokers,
       clientId: settings.clientId,
       operationTimeoutMs: timeoutMs,
       requestTimeoutMs: timeoutMs,
-      connectionTimeoutMs: Math.min(timeoutMs, 5000),
+      connectionTimeoutMs: connectMs,
       ...options,
     })
     return this.kafka

@@ -82,11 +82,12 @@ const REACH: Readonly<Record<string, string>> = {
     'The broker closed the connection: it may be stopping, or it is no Kafka listener, or it expects TLS.',
 }
 
-function unreachable(error: KafkaErrorLike, brokers: string): CliError {
+/** `error` says why, or has a cause that does. */
+export function unreachable(error: Error, brokers: string): CliError {
   const code = systemCode(error)
   return new CliError({
     exitCode: ExitCode.UNREACHABLE,
-    what: `No broker can be reached at ${error.broker ?? brokers}${code === null ? '' : ` (${code})`}.`,
+    what: `No broker can be reached at ${brokers}${code === null ? '' : ` (${code})`}.`,
     means: (code === null ? undefined : REACH[code]) ?? error.message,
     advice: START_ADVICE,
     cause: error,
@@ -100,10 +101,10 @@ function fromKafkaError(error: KafkaErrorLike, brokers: string): CliError {
   switch (error.code) {
     case 'CONNECTION_FAILED':
     case 'CONNECTION_CLOSED':
-      return unreachable(error, brokers)
+      return unreachable(error, error.broker ?? brokers)
     case 'TIMEOUT':
     case 'DELIVERY_TIMEOUT':
-      if (REACH[systemCode(error) ?? ''] !== undefined) return unreachable(error, brokers)
+      if (REACH[systemCode(error) ?? ''] !== undefined) return unreachable(error, error.broker ?? brokers)
       return new CliError({
         exitCode: ExitCode.TIMEOUT,
         what: error.message,
@@ -178,7 +179,10 @@ export function toCliError(error: unknown, brokers: string): CliError | null {
 
 /** oclif adds a pointer to its help to every message; ours says it once. */
 function plainMessage(message: string): string {
-  return message.replace(/\n?See more help with --help$/, '').trim()
+  return message
+    .replace(/\n?See more help with --help$/, '')
+    .replace(/\n\nNote: [\s\S]*$/, '')
+    .trim()
 }
 
 /** The text for standard error, with a line break at its end. */

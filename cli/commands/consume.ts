@@ -1,7 +1,7 @@
 /** `sluice consume`: records of topics to standard output. */
-import { string as stringArgument } from '@oclif/core/args'
 import { boolean, integer, string } from '@oclif/core/flags'
 import type { Admin, Assignment, Consumer, OffsetSpec } from '../../client/index.ts'
+import { requiredArgument } from '../arguments.ts'
 import { BaseCommand, connectionFlags } from '../base-command.ts'
 import { CliError, ExitCode, usageError } from '../errors.ts'
 import { onOutputClosed, outputClosed, writeOut } from '../output/writer.ts'
@@ -38,7 +38,7 @@ ${FORMAT_HELP}`
     "$ sluice consume logs --grep 'error|fatal'",
   ]
   static override readonly strict = false
-  static override readonly args = { topic: stringArgument({ required: true, description: 'topics to read' }) }
+  static override readonly args = { topic: requiredArgument('topics to read') }
   static override readonly flags = {
     ...connectionFlags,
     format: string({

@@ -1,7 +1,7 @@
 /** `sluice produce`: records from standard input or files into a topic. */
-import { string as stringArgument } from '@oclif/core/args'
 import { boolean, integer, string } from '@oclif/core/flags'
 import type { DeliveryReport, Message, Producer } from '../../client/index.ts'
+import { requiredArgument } from '../arguments.ts'
 import { BaseCommand, connectionFlags } from '../base-command.ts'
 import { CliError, usageError } from '../errors.ts'
 import {
@@ -37,10 +37,10 @@ Bytes are sent as they are. A line without the key delimiter is a record without
     '$ sluice consume orders -e -f json | sluice produce copy -f json',
     '$ sluice produce images --whole-files *.png',
   ]
+  static override readonly usage = 'produce TOPIC [FILE…]'
   static override readonly strict = false
   static override readonly args = {
-    topic: stringArgument({ required: true, description: 'topic to send to' }),
-    file: stringArgument({ description: 'files to read; - or none is standard input' }),
+    topic: requiredArgument('topic to send to'),
   }
   static override readonly flags = {
     ...connectionFlags,

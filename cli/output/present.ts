@@ -25,7 +25,8 @@ export interface Presentation<Row> {
   readonly empty?: string
 }
 
-function jsonValue(_key: string, value: unknown): unknown {
+/** For JSON.stringify: what JSON has no form for. */
+export function jsonValue(_key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString()
   if (value instanceof Error) return value.message
   return value

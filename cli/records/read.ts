@@ -6,6 +6,8 @@ import { createReadStream } from 'node:fs'
 import { basename } from 'node:path'
 import { usageError } from '../errors.ts'
 
+const READ_BYTES = 256 * 1024
+
 /** A record to be sent. */
 export interface InputRecord {
   readonly key: Uint8Array | null
@@ -132,10 +134,13 @@ function fromField(value: unknown, encoding: unknown): Buffer | null {
 
 /** Standard input where no files are named; `-` is standard input too. */
 export function openInputs(files: readonly string[]): AsyncIterable<Uint8Array>[] {
-  if (files.length === 0) return [process.stdin]
-  return files.map(file =>
-    file === '-' ? process.stdin : createReadStream(file, { highWaterMark: 256 * 1024 }),
-  )
+  return files.length === 0 ? [process.stdin] : files.map(readInput)
+}
+
+/** Opened when its turn comes: a stream that fails before anyone reads it would end the process. */
+async function* readInput(file: string): AsyncGenerator<Uint8Array> {
+  if (file === '-') yield* process.stdin as AsyncIterable<Buffer>
+  else yield* createReadStream(file, { highWaterMark: READ_BYTES }) as AsyncIterable<Buffer>
 }
 
 /** Each file as one record, with its name as key where keys are asked for. */

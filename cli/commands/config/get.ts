@@ -1,6 +1,6 @@
 /** `sluice config get`: configs with their values and where these come from. */
-import { string } from '@oclif/core/args'
 import { boolean } from '@oclif/core/flags'
+import { requiredArgument } from '../../arguments.ts'
 import { BaseCommand, connectionFlags, outputFlags } from '../../base-command.ts'
 import { parseConfigTarget } from '../../config-resource.ts'
 import { CliError } from '../../errors.ts'
@@ -15,7 +15,7 @@ export class ConfigGet extends BaseCommand {
   static override readonly usage = 'config get topic NAME|broker ID|brokers [CONFIG…]'
   static override readonly strict = false
   static override readonly args = {
-    target: string({ required: true, description: 'topic NAME, broker ID, or brokers' }),
+    target: requiredArgument('topic NAME, broker ID, or brokers'),
   }
   static override readonly flags = {
     ...connectionFlags,

@@ -1,6 +1,6 @@
 /** `sluice config set`: sets configs of a topic or a broker; the others stay as they are. */
-import { string } from '@oclif/core/args'
 import { boolean } from '@oclif/core/flags'
+import { requiredArgument } from '../../arguments.ts'
 import { BaseCommand, connectionFlags } from '../../base-command.ts'
 import { parseAssignments } from '../../config-arguments.ts'
 import { describeTarget, parseConfigTarget } from '../../config-resource.ts'
@@ -13,7 +13,7 @@ export class ConfigSet extends BaseCommand {
   static override readonly usage = 'config set topic NAME|broker ID|brokers CONFIG=VALUE…'
   static override readonly strict = false
   static override readonly args = {
-    target: string({ required: true, description: 'topic NAME, broker ID, or brokers' }),
+    target: requiredArgument('topic NAME, broker ID, or brokers'),
   }
   static override readonly flags = {
     ...connectionFlags,

@@ -1,6 +1,6 @@
 /** `sluice config unset`: gives configs back to their defaults. */
-import { string } from '@oclif/core/args'
 import { boolean } from '@oclif/core/flags'
+import { requiredArgument } from '../../arguments.ts'
 import { BaseCommand, connectionFlags } from '../../base-command.ts'
 import { describeTarget, parseConfigTarget } from '../../config-resource.ts'
 import { usageError } from '../../errors.ts'
@@ -12,7 +12,7 @@ export class ConfigUnset extends BaseCommand {
   static override readonly usage = 'config unset topic NAME|broker ID|brokers CONFIG…'
   static override readonly strict = false
   static override readonly args = {
-    target: string({ required: true, description: 'topic NAME, broker ID, or brokers' }),
+    target: requiredArgument('topic NAME, broker ID, or brokers'),
   }
   static override readonly flags = {
     ...connectionFlags,

@@ -1,6 +1,6 @@
 /** `sluice topic add-partitions`: more partitions; there is no way back, and keys move. */
-import { string } from '@oclif/core/args'
 import { boolean, integer } from '@oclif/core/flags'
+import { requiredArgument } from '../../arguments.ts'
 import { BaseCommand, connectionFlags } from '../../base-command.ts'
 import { CliError } from '../../errors.ts'
 import { say } from '../../terminal.ts'
@@ -14,7 +14,7 @@ export class TopicAddPartitions extends BaseCommand {
     '$ sluice topic add-partitions orders --to 6',
     '$ sluice topic add-partitions orders --by 3',
   ]
-  static override readonly args = { topic: string({ required: true, description: 'name of the topic' }) }
+  static override readonly args = { topic: requiredArgument('name of the topic') }
   static override readonly flags = {
     ...connectionFlags,
     to: integer({ min: 1, exactlyOne: ['to', 'by'], description: 'how many there shall be in all' }),

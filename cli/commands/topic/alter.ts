@@ -1,7 +1,7 @@
 /** `sluice topic alter`: sets configs of a topic, or gives them back to their defaults. */
-import { string as stringArgument } from '@oclif/core/args'
 import { boolean, string } from '@oclif/core/flags'
 import type { ConfigChange } from '../../../client/index.ts'
+import { requiredArgument } from '../../arguments.ts'
 import { BaseCommand, connectionFlags } from '../../base-command.ts'
 import { parseAssignments } from '../../config-arguments.ts'
 import { usageError } from '../../errors.ts'
@@ -14,7 +14,7 @@ export class TopicAlter extends BaseCommand {
     '$ sluice topic alter orders --unset retention.ms',
   ]
   static override readonly args = {
-    topic: stringArgument({ required: true, description: 'name of the topic' }),
+    topic: requiredArgument('name of the topic'),
   }
   static override readonly flags = {
     ...connectionFlags,

@@ -1,6 +1,6 @@
 /** `sluice topic create`. */
-import { string as stringArgument } from '@oclif/core/args'
 import { boolean, integer, string } from '@oclif/core/flags'
+import { requiredArgument } from '../../arguments.ts'
 import { BaseCommand, connectionFlags, outputFlags } from '../../base-command.ts'
 import { parseAssignments } from '../../config-arguments.ts'
 import { say } from '../../terminal.ts'
@@ -13,7 +13,7 @@ export class TopicCreate extends BaseCommand {
   ]
   static override readonly strict = false
   static override readonly args = {
-    topic: stringArgument({ required: true, description: 'names of the topics' }),
+    topic: requiredArgument('names of the topics'),
   }
   static override readonly flags = {
     ...connectionFlags,

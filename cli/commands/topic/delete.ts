@@ -1,6 +1,6 @@
 /** `sluice topic delete`: with all its records, after a question. */
-import { string } from '@oclif/core/args'
 import { boolean } from '@oclif/core/flags'
+import { requiredArgument } from '../../arguments.ts'
 import { BaseCommand, connectionFlags, destructiveFlags } from '../../base-command.ts'
 import { confirm, say } from '../../terminal.ts'
 
@@ -11,7 +11,7 @@ export class TopicDelete extends BaseCommand {
     '$ sluice topic delete orders audit --yes',
   ]
   static override readonly strict = false
-  static override readonly args = { topic: string({ required: true, description: 'names of the topics' }) }
+  static override readonly args = { topic: requiredArgument('names of the topics') }
   static override readonly flags = {
     ...connectionFlags,
     ...destructiveFlags,

@@ -1,7 +1,7 @@
 /** `sluice topic describe`: partitions with leaders, replicas, offsets and sizes, and the configs that were set. */
-import { string } from '@oclif/core/args'
 import { boolean } from '@oclif/core/flags'
 import type { Admin, ConfigEntry } from '../../../client/index.ts'
+import { requiredArgument } from '../../arguments.ts'
 import { BaseCommand, connectionFlags, outputFlags } from '../../base-command.ts'
 import { renderTable } from '../../output/present.ts'
 import { writeOut } from '../../output/writer.ts'
@@ -33,7 +33,7 @@ export class TopicDescribe extends BaseCommand {
     '$ sluice topic describe orders -o yaml',
   ]
   static override readonly strict = false
-  static override readonly args = { topic: string({ required: true, description: 'topics to describe' }) }
+  static override readonly args = { topic: requiredArgument('topics to describe') }
   static override readonly flags = {
     ...connectionFlags,
     ...outputFlags,

@@ -1,6 +1,6 @@
 /** `sluice topic offsets`: where each partition starts and ends, and where a time lies in it. */
-import { string as stringArgument } from '@oclif/core/args'
 import { string } from '@oclif/core/flags'
+import { requiredArgument } from '../../arguments.ts'
 import { BaseCommand, connectionFlags, outputFlags } from '../../base-command.ts'
 import { usageError } from '../../errors.ts'
 import { parseOffset } from '../../records/offset.ts'
@@ -23,7 +23,7 @@ export class TopicOffsets extends BaseCommand {
   ]
   static override readonly strict = false
   static override readonly args = {
-    topic: stringArgument({ required: true, description: 'names of the topics' }),
+    topic: requiredArgument('names of the topics'),
   }
   static override readonly flags = {
     ...connectionFlags,

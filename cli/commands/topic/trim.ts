@@ -1,7 +1,7 @@
 /** `sluice topic trim`: deletes records from the beginning of partitions (DeleteRecords). */
-import { string as stringArgument } from '@oclif/core/args'
 import { integer, string } from '@oclif/core/flags'
 import type { Admin } from '../../../client/index.ts'
+import { requiredArgument } from '../../arguments.ts'
 import { BaseCommand, connectionFlags, destructiveFlags, outputFlags } from '../../base-command.ts'
 import { usageError } from '../../errors.ts'
 import { type OffsetPosition, parseOffset } from '../../records/offset.ts'
@@ -22,7 +22,7 @@ export class TopicTrim extends BaseCommand {
     '$ sluice topic trim orders -p 0 --before 1200',
   ]
   static override readonly args = {
-    topic: stringArgument({ required: true, description: 'name of the topic' }),
+    topic: requiredArgument('name of the topic'),
   }
   static override readonly flags = {
     ...connectionFlags,
