@@ -1,7 +1,7 @@
 /**
  * What a batch must be before it may join the log, from its header alone: one batch of format 2, whole, within the
- * size limits, with timestamps that the topic allows. Records are looked at only where the topic is compacted,
- * because there each must have a key. Sequences are the producer state's business.
+ * size limits, with timestamps that the topic allows. Records are not looked at: when compaction is served, a compacted
+ * topic will have to ask for their keys. Sequences are the producer state's business.
  *
  * Every check answers with the error code that Kafka answers with.
  */
