@@ -1,7 +1,7 @@
 /**
  * The folders of partitions inside the data folder: whose they are by name and by `partition.metadata`, and what
- * becomes of those that belong to nobody. A folder is never read as a partition that it was not made for: a topic that was
- * deleted and made anew has a new id, and its old records must not come back.
+ * becomes of those that belong to nobody. A folder is never read as a partition that it was not made for: a topic that
+ * was deleted and made anew has a new id, and its old records must not come back.
  */
 import { type TopicId } from '../../client/protocol/types.ts'
 import { type Disk, DiskError, type Env } from '../env.ts'
