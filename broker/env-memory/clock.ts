@@ -79,12 +79,17 @@ export class ManualClock implements Clock, Timers {
       await this.settle()
       const next = this.#next(untilMs)
       if (next === null) break
-      this.#moveTo(next[1].deadlineMs)
+      this.#moveTo(Math.max(this.#monotonicMs, next[1].deadlineMs))
       this.#timers.delete(next[0])
       next[1].callback()
     }
-    this.#moveTo(untilMs)
+    this.#moveTo(Math.max(this.#monotonicMs, untilMs))
     await this.settle()
+  }
+
+  /** Time passes at once, as in a call that takes long: what is due fires at the next `advance`. */
+  skip(ms: number): void {
+    this.#moveTo(this.#monotonicMs + ms)
   }
 
   /** Lets ready promises and ends of turns run out, without letting time pass. */

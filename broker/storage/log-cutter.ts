@@ -12,7 +12,7 @@ import { DELETED_SUFFIX, TRANSACTION_INDEX_SUFFIX } from './file-names.ts'
 import { type LogReader, segmentNumber } from './log-reader.ts'
 import { type LogWriter } from './log-writer.ts'
 import { scanBatches } from './scan.ts'
-import { loadIndexes, Segment } from './segment.ts'
+import { loadIndexes, Segment, writeIndexes } from './segment.ts'
 import { type SharedStorage } from './shared-storage.ts'
 import { type Snapshots } from './snapshots.ts'
 import { encodeAbortedTransaction, parseTransactionIndex } from './transaction-index.ts'
@@ -173,6 +173,7 @@ export class LogCutter {
       this.#writer.fileChanged(segment)
     })
     segment.cutTo(position, endOffset)
+    await writeIndexes(this.#shared, segment, false)
     await this.#cutTransactionIndex(segment, endOffset)
     await this.#findLargestTimestamp(segment)
   }

@@ -198,6 +198,8 @@ class Recovery {
     this.rebuiltIndexes += isActive ? 0 : 1
     if (isActive || i === this.segments.length - 1) {
       segment.indexesDirty = true
+      // Index files of an earlier life would name batches that are no more.
+      if (end.problem !== null) await writeIndexes(shared, segment, false)
       return
     }
     segment.seal()

@@ -44,7 +44,7 @@ export interface World {
   readonly disk: MemoryDisk
   readonly clock: ManualClock
   readonly log: CollectingLog
-  shared: SharedStorage
+  readonly shared: SharedStorage
   open(options?: Partial<OpenLogOptions>): Promise<OpenedLog>
 }
 
@@ -69,7 +69,7 @@ export function world(
       await disk.makeDirectory('/data')
       await disk.syncDirectory('/')
       return PartitionLog.open({
-        shared: this.shared,
+        shared,
         directory: DIRECTORY,
         config: CONFIG,
         logStartOffset: at(0),
