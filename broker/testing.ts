@@ -19,6 +19,7 @@ import { type StoredRecord, storedRecords } from './testing/stored-records.ts'
 
 export { ApiKey, type ApiName } from '../client/protocol/apis.ts'
 export { ErrorCode } from '../client/protocol/errors.ts'
+export { createMemoryEnv, type MemoryEnv, type MemoryEnvOptions } from './env-memory.ts'
 export {
   type Action,
   delay,

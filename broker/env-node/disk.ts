@@ -1,5 +1,6 @@
 /**
- * The real disk. Callbacks of node:fs turned into promises by hand: one promise for each call, no stream, no FileHandle.
+ * The real disk. Callbacks of node:fs turned into promises by hand: one promise for each call, no stream, no
+ * FileHandle.
  */
 import fs from 'node:fs'
 import {
@@ -108,8 +109,8 @@ class NodeDisk implements Disk {
   }
 
   /**
-   * Node has no file locks, so the lock is a file with the holder's process id and start time (a process id alone may
-   * have been given to somebody else after a crash or a reboot). An empty file is what Kafka leaves behind.
+   * Node has no file locks, so the lock is a file with the holder's process id and start time (a process id alone
+   * may have been given to somebody else after a crash or a reboot). An empty file is what Kafka leaves behind.
    */
   async lock(path: string): Promise<() => Promise<void>> {
     const lockPath = `${path}/${LOCK_FILE}`

@@ -59,11 +59,14 @@ function textLine(level: LogLevel, message: string, fields: LogFields): string {
 }
 
 function textValue(value: unknown): string {
-  if (typeof value === 'string')
-    return /^[\w.:/@+-]+$/.test(value) ? cut(value) : JSON.stringify(escaped(value))
-  if (value instanceof Error) return JSON.stringify(escaped(describe(value)))
+  if (typeof value === 'string') return /^[\w.:/@+-]+$/.test(value) ? cut(value) : quoted(value)
+  if (value instanceof Error) return quoted(describe(value))
   if (typeof value === 'object' && value !== null) return escaped(JSON.stringify(plain(value)) ?? '')
   return String(value)
+}
+
+function quoted(text: string): string {
+  return `"${escaped(text).replaceAll('"', '\\"')}"`
 }
 
 function indentedStack(error: Error): string {

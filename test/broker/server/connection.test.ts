@@ -420,7 +420,7 @@ t.test('an interceptor decides what becomes of a request', async t => {
   await it.settle()
   t.same(seen, ['Heartbeat 1', 'Heartbeat 2', 'Heartbeat 3'])
   t.same(
-    [0, 1, 2].map(index => peer.response(index, 'Heartbeat', 0).errorCode),
+    [0, 1, 2].map(index => peer.response(index, 'Heartbeat', 0)['errorCode']),
     [0, 25, 0],
   )
   t.equal(await finish(it), 0)

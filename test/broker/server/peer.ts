@@ -82,11 +82,10 @@ export class Peer implements Receiver {
   }
 
   /** The body of response number `index`. */
-  // biome-ignore lint/suspicious/noExplicitAny: a test knows which message it asks for.
-  response(index: number, api: ApiName, version: number): any {
+  response(index: number, api: ApiName, version: number): Record<string, unknown> {
     const reader = new Reader(this.frames()[index]!)
     decodeResponseHeader(reader, API[api] as Api, version)
-    return (API[api] as Api).response.at(version).decode(reader)
+    return (API[api] as Api).response.at(version).decode(reader) as Record<string, unknown>
   }
 }
 
