@@ -52,6 +52,8 @@ export class ProducerBatch {
   producerId: ProducerId = NO_PRODUCER_ID
   producerEpoch: ProducerEpoch = NO_PRODUCER_EPOCH
   baseSequence: number = NO_SEQUENCE
+  /** Its number among the batches of its partition, in the order in which they were first sent. */
+  ordinal = 0
   outcome: BatchOutcome | null = null
   #builder: BatchBuilder | null
   #bytes: Buffer | null = null

@@ -52,6 +52,7 @@ export class PartitionQueue {
   #undecided: ProducerBatch[] = []
   #flying = 0
   #flyingTo = -1
+  /** A batch failed, and not all that were under way then have been answered. */
   #recovering = false
   #gap = false
   /**
@@ -62,6 +63,7 @@ export class PartitionQueue {
   #producerId: ProducerId = NO_PRODUCER_ID
   #epoch = 0
   #nextSequence = 0
+  #nextOrdinal = 0
   #failures = 0
   readonly #onSeal: (queue: PartitionQueue) => void
 
@@ -115,19 +117,27 @@ export class PartitionQueue {
   /** The batch that may be sent to `broker` now, or null. Follow up with `sent`, in the same turn. */
   next(nowMs: number, broker: number, identity: ProducerIdentity | null): ProducerBatch | null {
     if (nowMs < this.notBeforeMs) return null
-    // Two brokers would race: all answers of the old leader first.
-    if (this.#flying > 0 && (this.#recovering || !this.#proven || this.#flyingTo !== broker)) return null
+    // After a failure, and between two leaders, all answers first.
+    if (this.#flying > 0 && (!this.#proven || this.#flyingTo !== broker)) return null
     if (this.needsIdentity(identity)) return null
     if (this.#flying === 0) this.#startOver(identity)
     for (const batch of this.#undecided) if (batch.state === 'waiting') return batch
-    if (this.#undecided.length >= this.#maxInFlight) return null
+    if (this.#reach() >= this.#maxInFlight) return null
     if (this.#ready.length === 0 && this.openIsDue) this.seal()
     return this.#ready[0] ?? null
   }
 
+  /**
+   * Batches from the oldest undecided one on, those between that are decided included: the broker recognizes a
+   * repetition only while the batch is among the last five that it has stored.
+   */
+  #reach(): number {
+    const oldest = this.#undecided[0]
+    return oldest === undefined ? 0 : this.#nextOrdinal - oldest.ordinal
+  }
+
   /** Nothing is under way: the moment to close a gap and to forget the failure. */
   #startOver(identity: ProducerIdentity | null): void {
-    if (this.#recovering) this.#proven = false
     this.#recovering = false
     if (!this.#idempotent) return
     assert(identity !== null, 'an idempotent producer has an identity before it sends')
@@ -150,6 +160,7 @@ export class PartitionQueue {
   }
 
   #number(batch: ProducerBatch): void {
+    batch.ordinal = this.#nextOrdinal++
     batch.restamp(this.#producerId, this.#epoch as ProducerEpoch, this.#nextSequence)
     // Sequences wrap from 2^31-1 to 0.
     this.#nextSequence = (this.#nextSequence + batch.recordCount) & SEQUENCE_MASK
@@ -161,6 +172,7 @@ export class PartitionQueue {
       const first = this.#ready.shift()
       assert(first === batch, 'batches are sent in their order')
       if (this.#idempotent) this.#number(batch)
+      else batch.ordinal = this.#nextOrdinal++
       this.#undecided.push(batch)
     }
     assert(batch.state === 'waiting' || batch.state === 'ready', 'a batch is under way once at a time')
@@ -182,10 +194,13 @@ export class PartitionQueue {
     if (delivered) {
       this.#failures = 0
       if (!this.#recovering) this.#proven = true
-    } else if (!this.#recovering) this.#failures++
+    } else {
+      if (!this.#recovering) this.#failures++
+      this.#recovering = true
+      this.#proven = false
+    }
     if (batch.state === 'done') {
       this.#remove(batch)
-      if (!delivered) this.#recovering = true
       return 'ignored'
     }
     if (delivered) {
@@ -193,12 +208,11 @@ export class PartitionQueue {
       batch.state = 'ready'
       return 'delivered'
     }
-    this.#recovering = true
-    this.#proven = false
     if (this.#idempotent && errorCode !== null && isSequenceError(errorCode)) {
       if (isHead) this.#gap = true
     } else if (errorCode !== null && !isRetriable(errorCode)) {
-      this.#gap = true
+      // Whether this leaves a gap, and who stands behind it, the broker will tell: batches before this one may be stored
+      // already without our knowing, and must keep their numbers.
       this.#remove(batch)
       return 'failed'
     }
