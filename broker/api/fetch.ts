@@ -31,6 +31,7 @@ const LEADER_HINT_SINCE = 16
 export function fetchHandler(context: BrokerContext): ApiHandler<FetchRequest, Response> {
   return {
     api: API.Fetch,
+    expectedResponseBytes: ({ maxBytes }) => Math.min(maxBytes, context.config.values['fetch.max.bytes']),
     handle(request, requestContext) {
       const { apiVersion } = requestContext
       const byTopicId = apiVersion >= BY_TOPIC_ID_SINCE
