@@ -18,7 +18,7 @@ import { decideDeleteTopic } from './controller/topics.ts'
 import { type Address, type Env } from './env.ts'
 import { openEmbeddedMetaStore } from './metastore/embedded.ts'
 import { type MetaStore } from './metastore/metastore.ts'
-import { adoptFolder, setKafkaMetadataAside } from './runtime/adopt-folder.ts'
+import { adoptFolder } from './runtime/adopt-folder.ts'
 import { ClusterMetadata } from './runtime/cluster-metadata.ts'
 import { DataFolder } from './runtime/data-folder.ts'
 import { FetchSessions } from './runtime/fetch-sessions.ts'
@@ -215,7 +215,6 @@ export class Broker {
       nodeId: this.brokerId as BrokerId,
     })
     this.#started.push({ name: 'data folder', stop: clean => dataFolder.close(clean) })
-    await setKafkaMetadataAside(env, dataFolder.path)
     const store: MetaStore = await openEmbeddedMetaStore({ env, dataFolder: dataFolder.path, onFatal })
     this.#started.push({ name: 'metadata store', stop: () => store.close() })
     const { clusterId } = dataFolder

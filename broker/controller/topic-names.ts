@@ -6,8 +6,8 @@ import { type Refusal, refuse } from './records.ts'
 
 /** 255 is the longest name of a folder, less the partition's number. */
 const MAX_LENGTH = 249
-/** Kafka keeps its own metadata under this name. */
-const RESERVED = '__cluster_metadata'
+/** Kafka keeps its own metadata under the first name, Sluice under the second: their folders look like partitions. */
+const RESERVED: readonly string[] = ['__cluster_metadata', '__sluice_metadata']
 
 export function topicNameProblem(name: string): Refusal | null {
   const invalid = (why: string): Refusal =>
@@ -25,8 +25,8 @@ export function topicNameProblem(name: string): Refusal | null {
       `'${name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'`,
     )
   }
-  if (name === RESERVED) {
-    return refuse(ErrorCode.INVALID_REQUEST, `Creation of internal topic ${RESERVED} is prohibited.`)
+  if (RESERVED.includes(name)) {
+    return refuse(ErrorCode.INVALID_REQUEST, `Creation of internal topic ${name} is prohibited.`)
   }
   return null
 }

@@ -28,7 +28,7 @@ import { Watchers } from './watchers.ts'
 
 export interface EmbeddedOptions {
   readonly env: Pick<Env, 'disk' | 'clock' | 'timers' | 'log'>
-  /** Absolute path of the broker's data folder; the store lies in `__cluster_metadata-0` in it. */
+  /** Absolute path of the broker's data folder; the store lies in `__sluice_metadata-0` in it. */
   readonly dataFolder: string
   /** Called once when the disk has failed: nothing is answered any more, and the broker must stop. */
   readonly onFatal?: (error: Error) => void
@@ -38,7 +38,7 @@ export interface EmbeddedOptions {
   readonly snapshotBytes?: number
 }
 
-export const METADATA_FOLDER = '__cluster_metadata-0'
+export const METADATA_FOLDER = '__sluice_metadata-0'
 
 const DEFAULT_HISTORY_REVISIONS = 1000
 const DEFAULT_SNAPSHOT_BYTES = 4 * 1024 * 1024

@@ -3,7 +3,7 @@
  * Knows bytes, offsets and names; it must never report as durable what is not, nor delete what no durable snapshot
  * covers.
  *
- *   __cluster_metadata-0/
+ *   __sluice_metadata-0/
  *     00000000000000000420-0000000000.checkpoint     the state up to offset 420
  *     00000000000000000420.log ...                   transactions from there on
  */

@@ -3,7 +3,8 @@
  * to, so a cluster that knows nothing yet can take them over as they are. Done once, at the first start on a folder:
  * later on a folder that no topic names is a stray, because a deleted topic must not come back.
  *
- * What cannot be taken over are the topics' configs, which lie in Kafka's own metadata. Adopted topics keep everything
+ * What cannot be taken over are the topics' configs, which lie in Kafka's own metadata: its folder stays where it is,
+ * unread. Adopted topics keep everything
  * (no retention), since the defaults might delete what the owner meant to keep.
  */
 import { type TopicId } from '../../client/protocol/types.ts'
@@ -13,28 +14,10 @@ import { readLeaderEpochs } from '../storage/checkpoints.ts'
 import { type ClusterMetadata } from './cluster-metadata.ts'
 import { type PartitionFolder, partitionFolderName, surveyFolders } from './partition-folders.ts'
 
-const METADATA_FOLDER = '__cluster_metadata-0'
-/** Only Kafka's controller writes it there. */
-const KAFKA_QUORUM_FILE = 'quorum-state'
-const KEPT_METADATA_FOLDER = 'kafka-cluster-metadata'
-
 /** The logs remember producers of the cluster that they come from, whose ids must not be given out again. */
 const BEYOND_FOREIGN_PRODUCERS = 2n ** 40n
 
 const KEEP_EVERYTHING = { 'retention.ms': '-1', 'retention.bytes': '-1' }
-
-/** Kafka keeps its cluster metadata where ours goes: renamed, so that nothing of it is lost or read by mistake. */
-export async function setKafkaMetadataAside(env: Env, dataFolder: string): Promise<void> {
-  const { disk, log } = env
-  const folder = `${dataFolder}/${METADATA_FOLDER}`
-  if ((await disk.size(`${folder}/${KAFKA_QUORUM_FILE}`)) === null) return
-  await disk.rename(folder, `${dataFolder}/${KEPT_METADATA_FOLDER}`)
-  await disk.syncDirectory(dataFolder)
-  log.warn("The folder holds Kafka's cluster metadata, which is not read and was renamed", {
-    folder: METADATA_FOLDER,
-    nowNamed: KEPT_METADATA_FOLDER,
-  })
-}
 
 /**
  * Registers the topics whose partitions lie in the folder, unless that was done before. The first block of producer ids

@@ -5,6 +5,7 @@
  */
 import { type TopicId } from '../../client/protocol/types.ts'
 import { type Disk, DiskError, type Env } from '../env.ts'
+import { METADATA_FOLDER } from '../metastore/embedded.ts'
 import { readPartitionMetadata } from '../storage/metadata-files.ts'
 
 export interface PartitionFolder {
@@ -21,8 +22,8 @@ export interface FolderSurvey {
   readonly deleted: readonly string[]
 }
 
-/** Kafka's own folder of cluster metadata looks like a partition and is none of ours. */
-const FOREIGN = new Set(['__cluster_metadata-0'])
+/** Folders of cluster metadata, ours and Kafka's own, look like partitions and are none. */
+const NO_PARTITIONS = new Set([METADATA_FOLDER, '__cluster_metadata-0'])
 const FOLDER_NAME = /^([a-zA-Z0-9._-]{1,249})-(\d{1,10})$/
 const DELETED_NAME = /\.[0-9a-f]{32}-delete$/
 /** A file name has 255 bytes at most. */
@@ -36,7 +37,7 @@ export async function surveyFolders(disk: Disk, dataDirectory: string): Promise<
   const partitions: PartitionFolder[] = []
   const deleted: string[] = []
   for (const { name, kind } of await disk.list(dataDirectory)) {
-    if (kind !== 'directory' || FOREIGN.has(name)) continue
+    if (kind !== 'directory' || NO_PARTITIONS.has(name)) continue
     if (DELETED_NAME.test(name)) deleted.push(name)
     const match = FOLDER_NAME.exec(name)
     if (match === null || String(Number(match[2])) !== match[2]) continue

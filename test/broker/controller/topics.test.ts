@@ -70,6 +70,7 @@ t.test('names are checked as Kafka does', t => {
     'ä',
     `${long}x`,
     '__cluster_metadata',
+    '__sluice_metadata',
     '__proto__',
     long,
     'a.b',
@@ -77,6 +78,7 @@ t.test('names are checked as Kafka does', t => {
   const outcomes = create(image, ...names.map(name => command(name))).map(outcome => outcome.split(':')[0])
   t.same(outcomes, [
     ...Array(7).fill('INVALID_TOPIC_EXCEPTION'),
+    'INVALID_REQUEST',
     'INVALID_REQUEST',
     '3 partitions',
     '3 partitions',

@@ -97,7 +97,7 @@ class Scenario {
 
   /** The revision that the crash left behind. */
   async #survived(): Promise<number> {
-    const names = await this.#disk.list('/data/__cluster_metadata-0').catch(() => [])
+    const names = await this.#disk.list('/data/__sluice_metadata-0').catch(() => [])
     this.snapshots += names.filter(({ name }) => name.endsWith('.checkpoint')).length
     const store = await this.#open()
     const { entries, revision } = await store.range(ALL)

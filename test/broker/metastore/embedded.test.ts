@@ -11,7 +11,7 @@ import {
 } from '../../../broker/metastore/metastore.ts'
 
 const DATA = '/data'
-const FOLDER = `${DATA}/__cluster_metadata-0`
+const FOLDER = `${DATA}/__sluice_metadata-0`
 
 async function open(env: MemoryEnv, options: Partial<EmbeddedOptions> = {}): Promise<MetaStore> {
   return openEmbeddedMetaStore({ env, dataFolder: DATA, ...options })

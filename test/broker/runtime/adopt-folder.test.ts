@@ -70,13 +70,21 @@ t.test('it happens once: a stray folder is not taken for a topic later on', asyn
   await second.stop()
 })
 
-t.test("Kafka's own cluster metadata is kept aside", async t => {
+t.test("Kafka's own cluster metadata stays as it is, and ours lies beside it", async t => {
   const disk = await goldenDisk()
-  await disk.makeDirectory('/data/__cluster_metadata-0')
-  await write(disk, '/data/__cluster_metadata-0/quorum-state', Buffer.from('{}'))
-  const test = await TestBroker.start({ disk, settings: KAFKA_SETTINGS })
-  t.same(test.broker.topicNames, ['golden'])
-  const names = (await disk.list('/data')).map(({ name }) => name)
-  t.ok(names.includes('kafka-cluster-metadata'))
-  await test.stop()
+  const kafkas = '/data/__cluster_metadata-0'
+  await disk.makeDirectory(kafkas)
+  await write(disk, `${kafkas}/quorum-state`, Buffer.from('{}'))
+  await write(disk, `${kafkas}/00000000000000000000.log`, Buffer.from('none of ours'))
+  for (let life = 0; life < 2; life++) {
+    const test = await TestBroker.start({ disk, settings: KAFKA_SETTINGS })
+    t.same(test.broker.topicNames, ['golden'])
+    await test.stop()
+  }
+  t.same(
+    (await disk.list(kafkas)).map(({ name }) => name),
+    ['00000000000000000000.log', 'quorum-state'],
+  )
+  t.equal(String(await disk.readFile(`${kafkas}/00000000000000000000.log`)), 'none of ours')
+  t.ok((await disk.list('/data')).some(({ name }) => name === '__sluice_metadata-0'))
 })

@@ -78,7 +78,7 @@ t.test('folders that nobody knows are moved aside, those that are no partitions 
   const disk = crashDisk()
   const life = await start({ disk })
   await life.stop()
-  for (const name of ['ghost-3', '__cluster_metadata-0', 'metastore', 'a-01'])
+  for (const name of ['ghost-3', '__cluster_metadata-0', '__sluice_metadata-0', 'metastore', 'a-01'])
     await disk.makeDirectory(`${DATA}/${name}`)
   await disk.makeDirectory(`${DATA}/gone-0.${'0'.repeat(32)}-delete`)
   const next = await start({ disk })
@@ -86,7 +86,7 @@ t.test('folders that nobody knows are moved aside, those that are no partitions 
   const names = (await files(next, DATA)).map(name => name.replace(/[0-9a-f]{32}/, 'unique'))
   t.strictSame(
     names.filter(name => !/checkpoint|meta\.properties/.test(name)),
-    ['__cluster_metadata-0', 'a-01', 'ghost-3.unique-stray', 'metastore', 'orders-0'],
+    ['__cluster_metadata-0', '__sluice_metadata-0', 'a-01', 'ghost-3.unique-stray', 'metastore', 'orders-0'],
   )
   await next.stop()
 })
