@@ -5,6 +5,7 @@
  */
 import {
   array,
+  bigint64,
   bytes,
   type Infer,
   int8,
@@ -84,7 +85,7 @@ export type GroupMetadataValue = Infer<typeof GroupMetadataValue>
 
 export const ConsumerGroupMetadataValue = message('ConsumerGroupMetadataValue', flexible, {
   epoch: int32(),
-  metadataHash: int64({ tag: 0, default: 0 }),
+  metadataHash: bigint64({ tag: 0, default: 0n }),
 })
 export type ConsumerGroupMetadataValue = Infer<typeof ConsumerGroupMetadataValue>
 

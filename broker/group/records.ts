@@ -52,7 +52,6 @@ interface Format {
   readonly version: number
 }
 
-/** The order is of no importance but that what is written comes before what is only read of the same type. */
 const FORMATS: readonly Format[] = [
   { id: 1, type: 'offset-commit', key: OffsetCommitKey, value: OffsetCommitValue, version: 4 },
   { id: 2, type: 'group-metadata', key: GroupKey, value: GroupMetadataValue, version: 3 },
@@ -99,12 +98,19 @@ const FORMATS: readonly Format[] = [
     value: ConsumerGroupRegularExpressionValue,
     version: 0,
   },
-  // Kafka before 0.9: the same fields under another number.
-  { id: 0, type: 'offset-commit', key: OffsetCommitKey, value: OffsetCommitValue, version: 0 },
 ]
 
-const byType = new Map<string, Format>([...FORMATS].reverse().map(format => [format.type, format]))
-const byId = new Map<number, Format>(FORMATS.map(format => [format.id, format]))
+/** Kafka before 0.9: the same fields under another number. Read, never written. */
+const LEGACY_OFFSET_COMMIT: Format = {
+  id: 0,
+  type: 'offset-commit',
+  key: OffsetCommitKey,
+  value: OffsetCommitValue,
+  version: 0,
+}
+
+const byType = new Map<string, Format>(FORMATS.map(format => [format.type, format]))
+const byId = new Map<number, Format>([...FORMATS, LEGACY_OFFSET_COMMIT].map(format => [format.id, format]))
 
 export interface RecordBytes {
   readonly key: Uint8Array
@@ -135,8 +141,8 @@ function versionOf(record: GroupRecord, format: Format): number {
 
 /**
  * Null for a kind of record that is not ours to understand (share and streams groups, or what a newer Kafka writes):
- * it may be skipped. Throws MalformedError, and UnsupportedVersionError where a value is of a newer version. Byte
- * fields are slices of `value`.
+ * it may be skipped. Throws MalformedError, and UnsupportedVersionError where a value is of a newer version. Nothing of
+ * `key` and `value` is kept.
  */
 export function decodeGroupRecord(key: Uint8Array, value: Uint8Array | null): GroupRecord | null {
   const keyReader = new Reader(key)
@@ -145,7 +151,9 @@ export function decodeGroupRecord(key: Uint8Array, value: Uint8Array | null): Gr
   const decodedKey = format.key.at(0).decode(keyReader)
   let decodedValue: unknown = null
   if (value !== null) {
-    const reader = new Reader(value)
+    // Byte fields are slices of what is read, and the groups keep them: of the few values that have any, a copy is read.
+    const copied = format.type === 'group-metadata' || format.type === 'consumer-group-member'
+    const reader = new Reader(copied ? Buffer.from(value) : value)
     const version = reader.int16()
     if (version < 0) throw new MalformedError(`A ${format.type} record of version ${version}`)
     decodedValue = format.value.at(version).decode(reader)

@@ -32,8 +32,8 @@ import { type OffsetFetchResponse } from '../../client/protocol/messages/offset-
 import { type SyncGroupRequest, type SyncGroupResponse } from '../../client/protocol/messages/sync-group.ts'
 import { type Input } from '../../client/protocol/schema.ts'
 import { type TopicId } from '../../client/protocol/types.ts'
-import { type ClassicPatch } from './classic-group.ts'
-import { type ConsumerPatch } from './consumer-group.ts'
+import { type ClassicGroup, type ClassicPatch } from './classic-group.ts'
+import { type TopicChecks } from './consumer-group.ts'
 import { type GroupRecord } from './records.ts'
 
 /** Names a request until it is answered; never used twice. */
@@ -239,8 +239,12 @@ export interface TimerChange {
 
 /** A change of what dies with the coordinator. Opaque to everyone but the shard that made it. */
 export type VolatileChange =
-  | { readonly kind: 'classic-group'; readonly groupId: string; readonly patch: ClassicPatch }
-  | { readonly kind: 'consumer-group'; readonly groupId: string; readonly patch: ConsumerPatch }
+  | { readonly kind: 'classic-group'; readonly group: ClassicGroup; readonly patch: ClassicPatch }
+  | {
+      readonly kind: 'consumer-group'
+      readonly groupId: string
+      readonly checks: TopicChecks
+    }
 
 /**
  * To be carried out at once and as a whole, before the next command is decided: `apply` of each record in order, then

@@ -1,0 +1,138 @@
+/**
+ * What is common to everything that happens to a consumer group: its topics are looked at, its epoch grows, members
+ * step towards the target, members are taken out. Every function changes the draft and adds to the decision.
+ */
+import { type GroupSurroundings } from './config.ts'
+import { type ConsumerDraft } from './consumer-draft.ts'
+import { type ConsumerMember, MemberState, type ResolvedPattern } from './consumer-group.ts'
+import { reconcile } from './consumer-reconcile.ts'
+import { hashOfTopics, subscribedNames } from './consumer-subscriptions.ts'
+import { computeTarget } from './consumer-target.ts'
+import { type DecisionBuilder } from './decision.ts'
+import { NO_PARTITIONS, type PartitionSet } from './partition-sets.ts'
+import { timerKey } from './timer-keys.ts'
+
+/** Patterns are matched with all topics again when these have changed, but not more often than this. */
+const PATTERN_INTERVAL_MS = 1000
+
+export interface ConsumerWork {
+  readonly draft: ConsumerDraft
+  readonly out: DecisionBuilder
+  readonly surroundings: GroupSurroundings
+}
+
+/**
+ * A new group epoch if the group reads other topics than before, or `isChanged`: somebody came, went, or subscribed to
+ * something else. Then, or if the last target is of an older epoch, a new target.
+ */
+export function refreshTarget(work: ConsumerWork, isChanged: boolean): void {
+  refreshEpoch(work, isChanged)
+  const { draft, surroundings } = work
+  if (draft.epoch > draft.assignmentEpoch) {
+    draft.setTarget(computeTarget(draft, surroundings.topics, surroundings.config))
+  }
+}
+
+/** The same without a target: it is computed when the next member asks. */
+export function refreshEpoch(work: ConsumerWork, isChanged: boolean): void {
+  const { draft, out, surroundings } = work
+  const { topics } = surroundings
+  const isUpToDate = draft.checks.topicsVersion === topics.version
+  if (!isChanged && isUpToDate) return
+  let { patternsMatchedMs } = draft.checks
+  let areMatched = true
+  if (!isUpToDate && draft.patterns.size > 0) {
+    areMatched = patternsMatchedMs === null || Math.abs(out.nowMs - patternsMatchedMs) >= PATTERN_INTERVAL_MS
+    if (areMatched) {
+      matchPatterns(work)
+      patternsMatchedMs = out.nowMs
+    }
+  }
+  const hash = hashOfTopics(subscribedNames(draft), topics)
+  if (isChanged || hash !== draft.metadataHash) draft.setEpoch(draft.epoch + 1, hash)
+  if (areMatched) draft.checks = { topicsVersion: topics.version, patternsMatchedMs }
+}
+
+function matchPatterns(work: ConsumerWork): void {
+  for (const pattern of [...work.draft.patterns.keys()]) {
+    const known = work.draft.patterns.get(pattern)!
+    const resolved = resolvePattern(work, pattern)
+    if (resolved === null || sameTopics(known.topics, resolved.topics)) continue
+    work.draft.setPattern(pattern, resolved)
+  }
+}
+
+/** Null where the pattern is not valid. */
+export function resolvePattern(
+  { out, surroundings }: Pick<ConsumerWork, 'out' | 'surroundings'>,
+  pattern: string,
+): ResolvedPattern | null {
+  const matches = surroundings.compilePattern(pattern)
+  if (matches === null) return null
+  const topics = new Set<string>()
+  for (const name of surroundings.topics.names()) if (matches(name)) topics.add(name)
+  return { topics, version: surroundings.topics.version, timestamp: out.nowMs }
+}
+
+function sameTopics(left: ReadonlySet<string>, right: ReadonlySet<string>): boolean {
+  if (left.size !== right.size) return false
+  for (const name of left) if (!right.has(name)) return false
+  return true
+}
+
+/** A pattern is forgotten with the last member that subscribes by it. */
+export function forgetPattern({ draft }: ConsumerWork, pattern: string | null): void {
+  if (pattern === null || !draft.patterns.has(pattern)) return
+  for (const member of draft.members.values()) if (member.subscribedTopicRegex === pattern) return
+  draft.setPattern(pattern, null)
+}
+
+/** The member does its next step, and has the time of its rebalance timeout where it has to give something up. */
+export function stepMember(
+  work: ConsumerWork,
+  member: ConsumerMember,
+  owned: PartitionSet | null,
+): ConsumerMember {
+  const { draft, out } = work
+  const after = reconcile(
+    member,
+    {
+      epoch: draft.assignmentEpoch,
+      partitions: draft.target.get(member.memberId) ?? NO_PARTITIONS,
+      isFree: (topicId, partition) => draft.isFreeFor(member.memberId, topicId, partition),
+    },
+    owned,
+  )
+  if (after === member) return member
+  draft.place(after)
+  const key = timerKey('member-revoke', draft.groupId, member.memberId)
+  if (after.state === MemberState.UNREVOKED_PARTITIONS) out.setTimer(key, after.rebalanceTimeoutMs)
+  else out.cancelTimer(key)
+  return after
+}
+
+/** Members are out, by their own will or not: what they had is free at once. */
+export function removeMembers(work: ConsumerWork, members: readonly ConsumerMember[]): void {
+  for (const member of members) {
+    work.draft.removeMember(member)
+    cancelTimers(work, member.memberId)
+  }
+  for (const member of members) forgetPattern(work, member.subscribedTopicRegex)
+  refreshEpoch(work, true)
+}
+
+export function cancelTimers({ draft, out }: ConsumerWork, memberId: string): void {
+  out.cancelTimer(timerKey('member-session', draft.groupId, memberId))
+  out.cancelTimer(timerKey('member-revoke', draft.groupId, memberId))
+  out.cancelTimer(timerKey('member-join', draft.groupId, memberId))
+  out.cancelTimer(timerKey('member-sync', draft.groupId, memberId))
+}
+
+/** From now on the member has the time of its session for its next word. */
+export function startMemberSession({ draft, out, surroundings }: ConsumerWork, member: ConsumerMember): void {
+  const sessionTimeoutMs =
+    member.classic?.sessionTimeoutMs ??
+    surroundings.overridesOf(draft.groupId).consumerSessionTimeoutMs ??
+    surroundings.config.consumerSessionTimeoutMs
+  out.setTimer(timerKey('member-session', draft.groupId, member.memberId), sessionTimeoutMs)
+}
