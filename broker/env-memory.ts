@@ -1,5 +1,6 @@
 /**
- * A whole environment in memory, moved by hand: for tests of the broker and its parts. The same seed gives the same run.
+ * A whole environment in memory, moved by hand: for tests of the broker and its parts. The same seed gives the same
+ * run.
  */
 import { type Env } from './env.ts'
 import { ManualClock } from './env-memory/clock.ts'

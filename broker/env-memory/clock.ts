@@ -1,6 +1,6 @@
 /**
- * Time that stands still until somebody moves it. Timers fire in the order of their deadlines, those of one deadline in
- * the order they were set, and the clock shows each its own deadline.
+ * Time that stands still until somebody moves it. Timers fire in the order of their deadlines, those of one
+ * deadline in the order they were set, and the clock shows each its own deadline.
  */
 import { type Clock, type TimerHandle, type Timers } from '../env.ts'
 
@@ -11,10 +11,11 @@ interface PendingTimer {
 }
 
 /**
- * Promise jobs are the only "now" that portable JavaScript offers: an end of turn comes after this many of them in a
- * row, which lets chains of promises that are ready run out first.
+ * Promise jobs are the only "now" that portable JavaScript offers: an end of turn comes after this many of them in
+ * a row, which lets chains of promises that are ready run out first.
  */
 const HOPS_PER_TURN = 32
+const READY = Promise.resolve()
 
 export class ManualClock implements Clock, Timers {
   #wallMs: number
@@ -70,8 +71,8 @@ export class ManualClock implements Clock, Timers {
   }
 
   /**
-   * Lets `ms` pass: fires what is due, in order, also what is set on the way. After each timer the promises that are
-   * ready run out, so a chain of timers and promises unfolds as with real time.
+   * Lets `ms` pass: fires what is due, in order, also what is set on the way. After each timer the promises that
+   * are ready run out, so a chain of timers and promises unfolds as with real time.
    */
   async advance(ms: number): Promise<void> {
     const untilMs = this.#monotonicMs + ms
@@ -95,12 +96,12 @@ export class ManualClock implements Clock, Timers {
   /** Lets ready promises and ends of turns run out, without letting time pass. */
   async settle(): Promise<void> {
     do {
-      for (let hop = 0; hop < 2 * HOPS_PER_TURN; hop++) await null
+      for (let hop = 0; hop < 2 * HOPS_PER_TURN; hop++) await READY
     } while (this.#turnScheduled)
   }
 
   async #turn(): Promise<void> {
-    for (let hop = 0; hop < HOPS_PER_TURN; hop++) await null
+    for (let hop = 0; hop < HOPS_PER_TURN; hop++) await READY
     const callbacks = this.#endOfTurn
     this.#endOfTurn = []
     this.#turnScheduled = false

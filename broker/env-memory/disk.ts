@@ -1,7 +1,8 @@
 /**
- * A disk in memory: fast enough to be the storage of somebody's test broker, and, with `trackCrashes`, honest enough to
- * lose what a real one may lose. Then every file has a durable image beside what is visible, every folder a durable list
- * of names beside the visible one, and `crash` falls back to the durable state plus whatever part of the rest it likes.
+ * A disk in memory: fast enough to be the storage of somebody's test broker, and, with `trackCrashes`, honest
+ * enough to lose what a real one may lose. Then every file has a durable image beside what is visible, every folder
+ * a durable list of names beside the visible one, and `crash` falls back to the durable state plus whatever part of
+ * the rest it likes.
  */
 import { assert } from '../../client/protocol/assert.ts'
 import {

@@ -1,5 +1,6 @@
 /**
- * The content of a file in memory: bytes by position, sparse, growing without copying what is there once it is large.
+ * The content of a file in memory: bytes by position, sparse, growing without copying what is there once it is
+ * large.
  */
 
 /** Large enough that a big file is few pieces, small enough that two thousand small ones cost little. */

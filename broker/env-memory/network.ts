@@ -1,6 +1,6 @@
 /**
- * A network inside the process: connections are byte streams that may arrive in other pieces than they were sent in.
- * Nothing is delivered within the call that sent it.
+ * A network inside the process: connections are byte streams that may arrive in other pieces than they were sent
+ * in. Nothing is delivered within the call that sent it.
  */
 import { assert } from '../../client/protocol/assert.ts'
 import {

@@ -1,7 +1,8 @@
 /**
- * Small text files that say where things stand, in Kafka's formats: version line, count line, one line for each entry.
- * They are replaced as a whole (temporary file, sync, rename, folder sync) and checked on reading: a torn or foreign
- * file is reported and treated as absent, never half believed. Absent is always safe: more is scanned, nothing lost.
+ * Small text files that say where things stand, in Kafka's formats: version line, count line, one line for each
+ * entry. They are replaced as a whole (temporary file, sync, rename, folder sync) and checked on reading: a torn or
+ * foreign file is reported and treated as absent, never half believed. Absent is always safe: more is scanned,
+ * nothing lost.
  */
 import { type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
 import { type Disk, DiskError, type Log } from '../env.ts'
@@ -83,7 +84,10 @@ export async function writeLeaderEpochs(
   await writeCheckpoint(disk, `${directory}/${LEADER_EPOCH_CHECKPOINT}`, lines)
 }
 
-/** Fields of each line, the last `fields - (fields > 2 ? 1 : 0)` of them numbers; null where the file is absent or damaged. */
+/**
+ * Fields of each line, the last `fields - (fields > 2 ? 1 : 0)` of them numbers; null where the file is absent or
+ * damaged.
+ */
 async function readCheckpoint(
   disk: Disk,
   path: string,

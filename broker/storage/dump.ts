@@ -1,6 +1,6 @@
 /**
- * A read-only look at the files of a partition, with checks: for the command line, on a folder of a broker that is stopped
- * or running, ours or Kafka's. It never changes a file, and what it finds wrong is a value, not an error.
+ * A read-only look at the files of a partition, with checks: for the command line, on a folder of a broker that is
+ * stopped or running, ours or Kafka's. It never changes a file, and what it finds wrong is a value, not an error.
  */
 import { type BatchHeader, describeBatchProblem, readBatchHeader } from '../../client/protocol/batch.ts'
 import { type Offset } from '../../client/protocol/types.ts'

@@ -32,7 +32,10 @@ export class FileCache {
     return this.#files.size
   }
 
-  /** The file, where it is open already: for use within the current synchronous call, or until `unpin` after `pinOpened`. */
+  /**
+   * The file, where it is open already: for use within the current synchronous call, or until `unpin` after
+   * `pinOpened`.
+   */
   opened(path: string): DiskFile | null {
     return this.#files.get(path)?.file ?? null
   }
@@ -86,7 +89,8 @@ export class FileCache {
   }
 
   /**
-   * The path is about to name another file or none: closes it, as soon as nobody uses it. Returns whether nobody does.
+   * The path is about to name another file or none: closes it, as soon as nobody uses it. Returns whether nobody
+   * does.
    */
   forget(path: string): boolean {
     const entry = this.#files.get(path)

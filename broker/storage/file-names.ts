@@ -55,7 +55,10 @@ export function folderName(topic: string, partition: number): string {
   return `${topic}-${partition}`
 }
 
-/** A folder renamed so is removed at the next start at the latest. The name keeps within 255 bytes, as Kafka cuts it. */
+/**
+ * A folder renamed so is removed at the next start at the latest. The name keeps within 255 bytes, as Kafka cuts
+ * it.
+ */
 export function deletedFolderName(name: string, unique: string): string {
   const suffix = `.${unique}-delete`
   assert(

@@ -1,6 +1,6 @@
 /**
- * What lies in a partition's folder, brought into order before anybody looks into the files: left-overs of deletions,
- * compactions and splits are removed or completed as Kafka does it, files that belong to no segment go.
+ * What lies in a partition's folder, brought into order before anybody looks into the files: left-overs of
+ * deletions, compactions and splits are removed or completed as Kafka does it, files that belong to no segment go.
  */
 import { type Offset } from '../../client/protocol/types.ts'
 import { type Disk, DiskError, type Log } from '../env.ts'
@@ -57,9 +57,9 @@ async function listOrMake(disk: Disk, directory: string): Promise<string[] | nul
 }
 
 /**
- * `.deleted` and `.cleaned` files are removed. So are `.swap` files at or above the lowest `.cleaned` one: they are parts
- * of a split that has not finished (KAFKA-6264). What `.swap` remains is complete: the segments that it covers are
- * removed, then it takes their place.
+ * `.deleted` and `.cleaned` files are removed. So are `.swap` files at or above the lowest `.cleaned` one: they are
+ * parts of a split that has not finished (KAFKA-6264). What `.swap` remains is complete: the segments that it
+ * covers are removed, then it takes their place.
  */
 async function finishInterrupted(
   disk: Disk,

@@ -1,7 +1,7 @@
 /**
- * Takes from a log: batches from its end, segments from its start, everything. Runs alone (`LogWriter.exclusive`), with
- * nothing pending. Files go from the end to the start of what is cut off and from the start when old segments are deleted,
- * so that what a crash leaves is always a log without a hole.
+ * Takes from a log: batches from its end, segments from its start, everything. Runs alone (`LogWriter.exclusive`),
+ * with nothing pending. Files go from the end to the start of what is cut off and from the start when old segments
+ * are deleted, so that what a crash leaves is always a log without a hole.
  */
 import { assert } from '../../client/protocol/assert.ts'
 import { batchBaseOffset, batchLastOffset, batchMaxTimestamp } from '../../client/protocol/batch.ts'
@@ -38,8 +38,8 @@ interface DeletedFile {
 }
 
 /**
- * Files rolled no longer ago are recycled. Later their pages may be gone, and writing over them would read back every
- * page that a write begins or ends in.
+ * Files rolled no longer ago are recycled. Later their pages may be gone, and writing over them would read back
+ * every page that a write begins or ends in.
  */
 const WARM_MS = 60_000
 
@@ -96,8 +96,8 @@ export class LogCutter {
 
   async deleteBefore(offset: Offset): Promise<number> {
     if (!this.#isFirstBelow(offset)) return 0
-    // The file that the log goes on with has to be there after a power cut, before those go that say where it goes on:
-    // an empty folder would begin at offset 0 again.
+    // The file that the log goes on with has to be there after a power cut, before those go that say where it goes
+    // on: an empty folder would begin at offset 0 again.
     await this.#writer.syncNow()
     let count = 0
     while (this.#isFirstBelow(offset)) {

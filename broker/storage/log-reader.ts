@@ -1,7 +1,8 @@
 /**
- * Reads of what is on disk: find the place, read a large window once, hand out whole batches as slices of it. A reader
- * that goes on where an earlier read has ended is known by that offset: what is left of its window is served at once, and
- * the next window is read before it is asked for, so that a file streams to a socket without waiting for the disk.
+ * Reads of what is on disk: find the place, read a large window once, hand out whole batches as slices of it. A
+ * reader that goes on where an earlier read has ended is known by that offset: what is left of its window is served
+ * at once, and the next window is read before it is asked for, so that a file streams to a socket without waiting
+ * for the disk.
  */
 import { BATCH_HEADER_BYTES } from '../../client/protocol/batch.ts'
 import { type Offset } from '../../client/protocol/types.ts'
@@ -97,7 +98,8 @@ export class LogReader {
     } catch (error) {
       stream.letGo()
       const isGone = error instanceof DiskError && error.code === 'NOT_FOUND'
-      // The segment was deleted on the way: whoever reads there is out of range now, and is told so when he asks again.
+      // The segment was deleted on the way: whoever reads there is out of range now, and is told so when he asks
+      // again.
       if (isGone && !this.#segments().includes(stream.segment)) return emptySlices(wanted.offset)
       throw error
     }

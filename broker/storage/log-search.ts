@@ -98,7 +98,8 @@ export class LogSearch {
     for (const segment of this.#from(fromOffset)) {
       for (const transaction of await this.#abortedIn(segment)) {
         if (transaction.lastOffset >= fromOffset && transaction.firstOffset < upTo) found.push(transaction)
-        // Everything before this offset was decided when the entry was written: no later entry reaches into the range.
+        // Everything before this offset was decided when the entry was written: no later entry reaches into the
+        // range.
         if (transaction.lastStableOffset >= upTo) return found
       }
     }
@@ -121,7 +122,10 @@ export class LogSearch {
     return this.#segments.slice(Math.max(0, segmentNumber(this.#segments, offset)))
   }
 
-  /** The first batch in `segment` from `start` on that holds an offset in `fromOffset` .. `limit` - 1 and `isWanted`. */
+  /**
+   * The first batch in `segment` from `start` on that holds an offset in `fromOffset` .. `limit` - 1 and
+   * `isWanted`.
+   */
   async #first(
     segment: Segment,
     start: Offset,

@@ -1,7 +1,8 @@
 /**
- * The way of appended batches to disk: they gather, go out in one vectored write, and are made durable by a sync that all
- * who wait share. It alone says what is written and what is durable. After a write that failed the log is as if the batches
- * had never come; after a sync that failed, or where the cut after a failed write fails too, it is over.
+ * The way of appended batches to disk: they gather, go out in one vectored write, and are made durable by a sync
+ * that all who wait share. It alone says what is written and what is durable. After a write that failed the log is
+ * as if the batches had never come; after a sync that failed, or where the cut after a failed write fails too, it
+ * is over.
  */
 import { assert } from '../../client/protocol/assert.ts'
 import { type Offset } from '../../client/protocol/types.ts'
@@ -13,9 +14,9 @@ import { type SharedStorage } from './shared-storage.ts'
 import { AppendError, type StoredBatch } from './types.ts'
 
 /**
- * Follows the last batch where the file goes on behind it (preallocated, or recycled with old batches in it): the start of
- * a batch longer than any file. Whoever reads the file, Kafka and its tools too, takes it for a batch that was not written
- * completely, and stops.
+ * Follows the last batch where the file goes on behind it (preallocated, or recycled with old batches in it): the
+ * start of a batch longer than any file. Whoever reads the file, Kafka and its tools too, takes it for a batch that
+ * was not written completely, and stops.
  */
 export const END_MARK: Buffer = Buffer.from('00000000000000007fffffff', 'hex')
 
@@ -259,8 +260,9 @@ export class LogWriter {
   }
 
   /**
-   * Renames a spare file to the segment's: its blocks and pages exist, which makes writing it several times faster than
-   * a file that grows. Old batches in it can never be taken for new ones: their offsets lie below the segment's.
+   * Renames a spare file to the segment's: its blocks and pages exist, which makes writing it several times faster
+   * than a file that grows. Old batches in it can never be taken for new ones: their offsets lie below the
+   * segment's.
    */
   async #recycle(segment: Segment): Promise<boolean> {
     const spare = this.#takeSpare()
@@ -298,8 +300,8 @@ export class LogWriter {
   }
 
   /**
-   * What reached the file must go from it, or a crash would bring back batches that were refused. Where it will not go, the
-   * log takes no more writes.
+   * What reached the file must go from it, or a crash would bring back batches that were refused. Where it will not
+   * go, the log takes no more writes.
    */
   async #cutFile(segment: Segment): Promise<void> {
     if (!segment.exists) return
@@ -381,7 +383,8 @@ export class LogWriter {
   /** A rolled segment gets its index files and loses what was preallocated; its indexes leave the memory. */
   async #settle(segment: Segment): Promise<void> {
     if (segment.writtenBytes !== segment.sizeBytes || !segment.exists) return
-    // Where this fails the log fails: recovery relies on it that a segment before the recovery point has been trimmed.
+    // Where this fails the log fails: recovery relies on it that a segment before the recovery point has been
+    // trimmed.
     if (segment.fileBytes > segment.writtenBytes) await this.trim(segment)
     try {
       if (segment.indexesDirty) await writeIndexes(this.#shared, segment, true)

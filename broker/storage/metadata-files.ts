@@ -89,8 +89,8 @@ export async function writePartitionMetadata(disk: Disk, directory: string, topi
 }
 
 /**
- * Whether the last stop was clean, and under which broker epoch (-1 where the file does not say, as the empty one of
- * old Kafkas). Null: not clean, also where the file makes no sense, which costs a scan and nothing else.
+ * Whether the last stop was clean, and under which broker epoch (-1 where the file does not say, as the empty one
+ * of old Kafkas). Null: not clean, also where the file makes no sense, which costs a scan and nothing else.
  */
 export async function readCleanShutdown(
   disk: Disk,

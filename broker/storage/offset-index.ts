@@ -1,9 +1,9 @@
 /**
  * The sparse offset index of one segment, in memory: where in the file the batch with an offset is at the latest.
- * On disk it is Kafka's `.index`: eight bytes an entry, the last offset of a batch relative to the segment's base and the
- * position where that batch starts, both strictly ascending. Kafka maps the file at full size and cuts it when the segment
- * is rolled; nobody maps ours, so it has at every moment just the entries written to it, and zeros behind the last entry
- * (a file of Kafka that was killed) are left out on reading.
+ * On disk it is Kafka's `.index`: eight bytes an entry, the last offset of a batch relative to the segment's base
+ * and the position where that batch starts, both strictly ascending. Kafka maps the file at full size and cuts it
+ * when the segment is rolled; nobody maps ours, so it has at every moment just the entries written to it, and zeros
+ * behind the last entry (a file of Kafka that was killed) are left out on reading.
  */
 import { assert } from '../../client/protocol/assert.ts'
 import { type Offset } from '../../client/protocol/types.ts'

@@ -1,7 +1,7 @@
 /**
- * The files of one partition as one log: append, read, roll, truncate, delete, recover. It keeps bytes and offsets and
- * makes no protocol decisions; it must never show a batch that is not written, call a batch durable that is not, or
- * go on after a failed sync.
+ * The files of one partition as one log: append, read, roll, truncate, delete, recover. It keeps bytes and offsets
+ * and makes no protocol decisions; it must never show a batch that is not written, call a batch durable that is
+ * not, or go on after a failed sync.
  *
  *   logStart     segments        active segment
  *      v    |........|........|...........#####~~~~~|
@@ -105,8 +105,8 @@ export class PartitionLog {
   }
 
   /**
-   * Brings the folder into order (left-overs, torn tail, missing indexes) and opens it. Rejects with `DiskError`, or
-   * with `CorruptLogError` where going on would lose what cannot be set aside.
+   * Brings the folder into order (left-overs, torn tail, missing indexes) and opens it. Rejects with `DiskError`,
+   * or with `CorruptLogError` where going on would lose what cannot be set aside.
    */
   static async open(options: OpenLogOptions): Promise<OpenedLog> {
     const { shared, directory, logStartOffset } = options
@@ -139,8 +139,8 @@ export class PartitionLog {
     if (!active.exists) {
       this.#shared.files.unpin(active.path, await this.#writer.createFile(active))
     }
-    // The name of the folder itself is made durable by the first sync, before anything in it counts as durable. After a
-    // process that was killed it may be there and not be durable yet.
+    // The name of the folder itself is made durable by the first sync, before anything in it counts as durable.
+    // After a process that was killed it may be there and not be durable yet.
     if (needsNames) this.#writer.namesChanged(true)
     // What a crash has left in the page cache was read and found whole, but nobody has synced it yet.
     for (const segment of this.#segments) if (segment.isDirty) this.#writer.fileChanged(segment)
@@ -200,8 +200,8 @@ export class PartitionLog {
   // ------------------------------------------------------------------------------------- writing
 
   /**
-   * Joins the pending write and the tail cache; nothing is on disk yet. `baseOffset` is at least `endOffset`. Throws
-   * `failure` where there is one.
+   * Joins the pending write and the tail cache; nothing is on disk yet. `baseOffset` is at least `endOffset`.
+   * Throws `failure` where there is one.
    */
   append(batch: StoredBatch): void {
     if (this.#writer.failure !== null) throw this.#writer.failure
@@ -239,18 +239,18 @@ export class PartitionLog {
   }
 
   /**
-   * Hands all that is pending to the system, one vectored write per segment. Undefined: done already, on the loop. A
-   * promise: the thread pool is at it, later calls join. Throws or rejects with `AppendError` when the disk took not
-   * all: then nothing from its `endOffset` on exists any more, also what was appended in the meantime.
+   * Hands all that is pending to the system, one vectored write per segment. Undefined: done already, on the loop.
+   * A promise: the thread pool is at it, later calls join. Throws or rejects with `AppendError` when the disk took
+   * not all: then nothing from its `endOffset` on exists any more, also what was appended in the meantime.
    */
   writePending(): undefined | Promise<void> {
     return this.#writer.write()
   }
 
   /**
-   * Group commit: resolves to `durableOffset` when all that was written at the time of the call is durable. At most one
-   * sync is under way; callers that come meanwhile share the next one. Rejects with the `DiskError` of a failed sync,
-   * which is final: the broker has to stop. Segments that were rolled are finished by it too (index files).
+   * Group commit: resolves to `durableOffset` when all that was written at the time of the call is durable. At most
+   * one sync is under way; callers that come meanwhile share the next one. Rejects with the `DiskError` of a failed
+   * sync, which is final: the broker has to stop. Segments that were rolled are finished by it too (index files).
    */
   sync(): Promise<Offset> {
     return this.#writer.sync()
@@ -259,9 +259,10 @@ export class PartitionLog {
   // ------------------------------------------------------------------------------------- reading
 
   /**
-   * Whole batches from the one that holds `offset` on, all with offsets below `limit`, of at most `maxBytes` (or the first
-   * one alone, where it is larger and `atLeastOne`). Synchronous when the tail cache or read-ahead has them. Empty where
-   * nothing is to be had; `offset` must be at least `firstOffset`. Rejects with `CorruptLogError` or `DiskError`.
+   * Whole batches from the one that holds `offset` on, all with offsets below `limit`, of at most `maxBytes` (or
+   * the first one alone, where it is larger and `atLeastOne`). Synchronous when the tail cache or read-ahead has
+   * them. Empty where nothing is to be had; `offset` must be at least `firstOffset`. Rejects with `CorruptLogError`
+   * or `DiskError`.
    */
   read(offset: Offset, maxBytes: number, limit: Offset, atLeastOne: boolean): LogSlices | Promise<LogSlices> {
     assert(offset >= this.firstOffset, 'nothing is read before the first segment')
@@ -281,7 +282,10 @@ export class PartitionLog {
     return Math.max(0, bytes - this.#search.estimatePosition(this.#segments[first]!, offset))
   }
 
-  /** The first batch from `fromOffset` on, below `limit`, whose largest timestamp is at least `timestamp`; null: none. */
+  /**
+   * The first batch from `fromOffset` on, below `limit`, whose largest timestamp is at least `timestamp`; null:
+   * none.
+   */
   findByTimestamp(timestamp: number, fromOffset: Offset, limit: Offset): Promise<LogSlices | null> {
     const written = Math.min(limit, this.writtenOffset) as Offset
     return this.#search.findByTimestamp(timestamp, fromOffset, written)
@@ -307,8 +311,8 @@ export class PartitionLog {
 
   /**
    * Removes every batch that reaches `offset`, so the log ends at it or (where it lies inside a batch) before it.
-   * Indexes and producer snapshots beyond go too. Resolves to the new end, durably. Pending writes are written first;
-   * nothing may be appended until it has resolved.
+   * Indexes and producer snapshots beyond go too. Resolves to the new end, durably. Pending writes are written
+   * first; nothing may be appended until it has resolved.
    */
   truncateTo(offset: Offset): Promise<Offset> {
     return this.#cut(async () => {
@@ -319,7 +323,10 @@ export class PartitionLog {
     })
   }
 
-  /** Removes everything; the log is empty and starts at `offset`, durably. Nothing may be appended until it has resolved. */
+  /**
+   * Removes everything; the log is empty and starts at `offset`, durably. Nothing may be appended until it has
+   * resolved.
+   */
   async truncateFullyAndStartAt(offset: Offset): Promise<void> {
     await this.#cut(async () => {
       await this.#cutter.startAt(offset)
@@ -343,8 +350,8 @@ export class PartitionLog {
   }
 
   /**
-   * Deletes the segments all of whose offsets are below `offset`, never the active one. They are renamed to `.deleted` at
-   * once and removed by a later `purgeDeleted`. Resolves to the number deleted.
+   * Deletes the segments all of whose offsets are below `offset`, never the active one. They are renamed to
+   * `.deleted` at once and removed by a later `purgeDeleted`. Resolves to the number deleted.
    */
   deleteSegmentsBefore(offset: Offset): Promise<number> {
     return this.#writer.exclusive(() => this.#cutter.deleteBefore(offset))

@@ -1,7 +1,7 @@
 /**
- * Memory for reads from disk: pooled windows, each filled by one read and handed out in slices until it is used up. What
- * a reader has not taken yet, or what was read ahead for it, is parked until the reader comes back. Bounded over all
- * partitions; what was parked longest goes first.
+ * Memory for reads from disk: pooled windows, each filled by one read and handed out in slices until it is used up.
+ * What a reader has not taken yet, or what was read ahead for it, is parked until the reader comes back. Bounded
+ * over all partitions; what was parked longest goes first.
  */
 import { type DiskFile } from '../env.ts'
 import { PLAIN_MEMORY, type Retained, SlabPool } from '../slab.ts'
@@ -59,8 +59,9 @@ export class ReadBuffers {
   }
 
   /**
-   * Starts to read `length` bytes; the caller has one reference. When memory is short the window may come out shorter, but
-   * not below `minBytes`: one batch is of no use in pieces. `minBytes` null is for reading ahead: then null comes instead.
+   * Starts to read `length` bytes; the caller has one reference. When memory is short the window may come out
+   * shorter, but not below `minBytes`: one batch is of no use in pieces. `minBytes` null is for reading ahead: then
+   * null comes instead.
    */
   read(file: DiskFile, start: number, length: number, minBytes: number | null): Window | null {
     const memory = this.#memory(length, minBytes)

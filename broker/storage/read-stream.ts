@@ -1,6 +1,6 @@
 /**
- * One reader's way through a segment: where it stands, the window it reads from, and the one that was read ahead. Used by
- * one read at a time; between reads it is parked in the log's list.
+ * One reader's way through a segment: where it stands, the window it reads from, and the one that was read ahead.
+ * Used by one read at a time; between reads it is parked in the log's list.
  */
 import { assert } from '../../client/protocol/assert.ts'
 import {
@@ -19,8 +19,8 @@ import { type SharedStorage } from './shared-storage.ts'
 import { CorruptLogError } from './types.ts'
 
 /**
- * Why collecting has stopped: the next batch reaches `limit`; it does not fit into `maxBytes`; or the windows have no
- * further whole batch, whether or not the segment has.
+ * Why collecting has stopped: the next batch reaches `limit`; it does not fit into `maxBytes`; or the windows have
+ * no further whole batch, whether or not the segment has.
  */
 export type Stop = 'limit' | 'bytes' | 'windows'
 
@@ -186,7 +186,10 @@ export class ReadStream implements Parked {
     window.ready.then(unpin, unpin)
   }
 
-  /** Bytes of the batch at `at`, or 0 where it is not whole in `bytes`: then `#neededBytes` says what is known of it. */
+  /**
+   * Bytes of the batch at `at`, or 0 where it is not whole in `bytes`: then `#neededBytes` says what is known of
+   * it.
+   */
   #wholeBatch(bytes: Uint8Array, at: number, start: number): number {
     const left = this.segment.writtenBytes - (start + at)
     if (bytes.length - at < Math.min(left, BATCH_HEADER_BYTES)) {
@@ -235,8 +238,8 @@ export class ReadStream implements Parked {
   }
 
   /**
-   * Length of the next window. Where batches are so large that a cut-off one would be a good part of a window read in
-   * vain, as many as fit are read and the header that tells the next one's size: mostly they are all alike.
+   * Length of the next window. Where batches are so large that a cut-off one would be a good part of a window read
+   * in vain, as many as fit are read and the header that tells the next one's size: mostly they are all alike.
    */
   #windowBytes(wantedBytes: number): number {
     if (wantedBytes <= SMALL_WINDOW_BYTES) return SMALL_WINDOW_BYTES

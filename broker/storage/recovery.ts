@@ -1,13 +1,14 @@
 /**
- * From a folder to segments that can be appended to. After a clean stop only sizes and the very end are looked at. After
- * any other, everything from the recovery point on is read and its CRCs are checked; the log ends where the first batch
- * is not whole.
+ * From a folder to segments that can be appended to. After a clean stop only sizes and the very end are looked at.
+ * After any other, everything from the recovery point on is read and its CRCs are checked; the log ends where the
+ * first batch is not whole.
  *
- * What is cut off is told apart. Preallocated zeros, and what lies behind an end mark, are nothing. Bytes with no sound batch behind them are a torn tail:
- * never acknowledged as durable, cut with a warning. Damage with sound batches behind it means that the disk has lost or
- * changed what it had; Kafka would cut there all the same, for a log has no holes, and so is it done here, but first the
- * rest is copied to `<base>.log.damaged-<position>` (later segments are renamed so) and the loss is reported as an error
- * with the offsets. Where no copy can be made the partition does not open.
+ * What is cut off is told apart. Preallocated zeros, and what lies behind an end mark, are nothing. Bytes with no
+ * sound batch behind them are a torn tail: never acknowledged as durable, cut with a warning. Damage with sound
+ * batches behind it means that the disk has lost or changed what it had; Kafka would cut there all the same, for a
+ * log has no holes, and so is it done here, but first the rest is copied to `<base>.log.damaged-<position>` (later
+ * segments are renamed so) and the loss is reported as an error with the offsets. Where no copy can be made the
+ * partition does not open.
  */
 import { batchByteLength, batchLastOffset, batchMaxTimestamp } from '../../client/protocol/batch.ts'
 import { type Offset } from '../../client/protocol/types.ts'
@@ -25,6 +26,7 @@ import { type DamagedRange, type Recovered, type RecoveryProgress, type SegmentC
 const COPY_BYTES = 1024 * 1024
 /** A segment no larger is scanned instead of reading its index: that is fewer reads. */
 const SCAN_INSTEAD_BYTES = 64 * 1024
+const LARGEST_INT32 = 0x7fff_ffff
 const PROGRESS_EVERY_MS = 1000
 
 export interface RecoveryOptions {
@@ -74,8 +76,8 @@ class Recovery {
       segment.fileBytes = sizes[i] ?? 0
       segment.exists = true
     }
-    // Also the segment that ends just at the recovery point: it may have been rolled after the last sync, and then has
-    // more in its file than belongs to it. One that ends before was trimmed by a later sync.
+    // Also the segment that ends just at the recovery point: it may have been rolled after the last sync, and then
+    // has more in its file than belongs to it. One that ends before was trimmed by a later sync.
     const suspects = cleanShutdown ? [] : this.segments.filter((_, i) => this.#endBound(i) >= recoveryPoint)
     this.#totalBytes = suspects.reduce((sum, segment) => sum + segment.fileBytes, 0)
     // Damage may shorten the list on the way.
@@ -145,7 +147,8 @@ class Recovery {
     segment.largestTimestamp = times.last?.timestamp ?? -1
     segment.largestTimestampOffset = times.last?.offset ?? segment.baseOffset
     const scan = await this.#walk(segment, start, undefined, start === 0 ? segment.baseOffset : (0 as Offset))
-    const fits = lastEntry === null || scan.firstLastOffset === lastEntry.offset
+    const isInLog = times.last === null || times.last.offset < segment.endOffset
+    const fits = isInLog && (lastEntry === null || scan.firstLastOffset === lastEntry.offset)
     if (scan.problem !== null || !fits) {
       await this.#distrust(segment, i, scan.problem ?? 'its index does not fit')
       return
@@ -179,7 +182,10 @@ class Recovery {
     segment.endOffset = endOffset
   }
 
-  /** Reads a segment from its start, rebuilds its indexes, checks the CRC of what reaches `checkFrom`, cuts what is not whole. */
+  /**
+   * Reads a segment from its start, rebuilds its indexes, checks the CRC of what reaches `checkFrom`, cuts what is
+   * not whole.
+   */
   async #scan(segment: Segment, i: number, checkFrom: Offset): Promise<void> {
     const { shared } = this.#options
     const isActive = i === this.segments.length - 1
@@ -191,8 +197,8 @@ class Recovery {
     this.#believe(segment, end.position, end.nextOffset)
     // The page cache may have it, but nobody knows that the disk has.
     segment.isDirty = checkFrom !== Infinity
-    // Segments follow one another without a gap. Where records are missing between two that were not known to be durable, a
-    // power cut has taken the end of one and left the other.
+    // Segments follow one another without a gap. Where records are missing between two that were not known to be
+    // durable, a power cut has taken the end of one and left the other.
     const isHole = checkFrom !== Infinity && end.nextOffset < this.#endBound(i) && !isActive
     if (end.problem !== null || isHole) await this.#cut(segment, i, end)
     this.rebuiltIndexes += isActive ? 0 : 1
@@ -221,6 +227,7 @@ class Recovery {
         start,
         end: segment.fileBytes,
         minOffset,
+        maxOffset: (segment.baseOffset + LARGEST_INT32) as Offset,
         checkFrom,
         visit: (bytes, at) => {
           const lastOffset = batchLastOffset(bytes, at)
@@ -308,8 +315,8 @@ class Recovery {
     }
     this.damaged.push(range)
     shared.log.error(
-      'the log is damaged in its middle: records from firstOffset on are lost to readers, their bytes are kept in the copy. ' +
-        'Check the disk; if this partition has replicas, they hold the records',
+      'the log is damaged in its middle: records from firstOffset on are lost to readers, their bytes are kept in ' +
+        'the copy. Check the disk; if this partition has replicas, they hold the records',
       {
         ...range,
         bytes: segment.fileBytes - end.position,

@@ -1,6 +1,6 @@
 /**
- * What the state in memory is rebuilt from when a partition is opened: the newest producer snapshot, and the headers of the
- * batches after it.
+ * What the state in memory is rebuilt from when a partition is opened: the newest producer snapshot, and the
+ * headers of the batches after it.
  */
 import { readBatchHeader } from '../../client/protocol/batch.ts'
 import { type Offset } from '../../client/protocol/types.ts'

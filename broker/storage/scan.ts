@@ -1,6 +1,7 @@
 /**
- * A walk over the batches of a log file from disk, in large reads, with or without looking at every byte. For recovery,
- * for look-ups, for the dump. It never changes a file, and it believes no length that it has not compared with the file's.
+ * A walk over the batches of a log file from disk, in large reads, with or without looking at every byte. For
+ * recovery, for look-ups, for the dump. It never changes a file, and it believes no length that it has not compared
+ * with the file's.
  */
 import {
   BATCH_ATTRIBUTES_AT,
@@ -20,7 +21,10 @@ import { type DiskFile } from '../env.ts'
 const CHUNK_BYTES = 1024 * 1024
 const MAX_CANDIDATES = 1000
 
-/** `OUT_OF_ORDER`: a whole, valid batch that does not belong here, as one left over from an earlier life of the blocks. */
+/**
+ * `OUT_OF_ORDER`: a whole, valid batch that does not belong here, as one left over from an earlier life of the
+ * blocks.
+ */
 export type ScanProblem = BatchProblem | 'OUT_OF_ORDER'
 
 export interface ScanOptions {
@@ -30,13 +34,15 @@ export interface ScanOptions {
   readonly end: number
   /** Every batch has to begin at this offset or later, and after the one before. */
   readonly minOffset: Offset
+  /** No batch goes beyond this one: relative offsets of a segment have 31 bits. Default: no bound. */
+  readonly maxOffset?: Offset
   /** Batches that reach this offset are checked with their CRC, others by their frame. Default: none. */
   readonly checkFrom?: Offset | undefined
   /** Size of a read; smaller for a walk that is expected to end soon. */
   readonly chunkBytes?: number
   /**
-   * Gets the header of each sound batch: `bytes` from `at` on holds BATCH_HEADER_BYTES at least, valid within the call.
-   * Returning false ends the walk after this batch.
+   * Gets the header of each sound batch: `bytes` from `at` on holds BATCH_HEADER_BYTES at least, valid within the
+   * call. Returning false ends the walk after this batch.
    */
   readonly visit: (bytes: Buffer, at: number, position: number) => unknown
   /** Called after each read. */
@@ -55,6 +61,7 @@ export interface ScanEnd {
 export async function scanBatches(options: ScanOptions): Promise<ScanEnd> {
   const { file, end, visit } = options
   const checkFrom = options.checkFrom ?? Infinity
+  const maxOffset = options.maxOffset ?? Infinity
   const chunk = Buffer.allocUnsafeSlow(
     Math.max(256, Math.min(options.chunkBytes ?? CHUNK_BYTES, end - options.start)),
   )
@@ -70,7 +77,8 @@ export async function scanBatches(options: ScanOptions): Promise<ScanEnd> {
       if (frame !== null) return { position, nextOffset, problem: frame }
       const byteLength = batchByteLength(chunk, at)
       const lastOffset = batchLastOffset(chunk, at)
-      if (batchBaseOffset(chunk, at) < nextOffset || !(lastOffset >= batchBaseOffset(chunk, at))) {
+      const isInOrder = batchBaseOffset(chunk, at) >= nextOffset && lastOffset >= batchBaseOffset(chunk, at)
+      if (!isInOrder || !Number.isSafeInteger(lastOffset) || lastOffset > maxOffset) {
         return { position, nextOffset, problem: 'OUT_OF_ORDER' }
       }
       if (lastOffset >= checkFrom) {
@@ -93,7 +101,10 @@ export async function scanBatches(options: ScanOptions): Promise<ScanEnd> {
   return { position, nextOffset, problem: null }
 }
 
-/** Checks the frame at `at` of a chunk of which `length` bytes are there; `left` bytes are left in the file from it on. */
+/**
+ * Checks the frame at `at` of a chunk of which `length` bytes are there; `left` bytes are left in the file from it
+ * on.
+ */
 function frameProblem(
   chunk: Buffer,
   at: number,
@@ -127,8 +138,8 @@ async function checkLargeBatch(
 }
 
 /**
- * The first sound batch (with CRC) behind damage at `start`, looked for byte by byte; null where none follows. That one
- * was found and how far the sound ones go is what tells a damaged middle from a torn tail.
+ * The first sound batch (with CRC) behind damage at `start`, looked for byte by byte; null where none follows. That
+ * one was found and how far the sound ones go is what tells a damaged middle from a torn tail.
  */
 export async function findBatchBehind(
   file: DiskFile,
@@ -143,7 +154,8 @@ export async function findBatchBehind(
     if (length < BATCH_HEADER_BYTES) return null
     for (let at = 0; at + BATCH_HEADER_BYTES <= length; at++) {
       if (!looksLikeBatch(chunk, at, end - from - at, minOffset)) continue
-      // Ordinary bytes seldom look like a batch; bytes made to look like many must not keep the broker from starting.
+      // Ordinary bytes seldom look like a batch; bytes made to look like many must not keep the broker from
+      // starting.
       if (++candidates > MAX_CANDIDATES) return null
       const position = from + at
       let lastOffset = minOffset

@@ -1,7 +1,7 @@
 /**
- * One segment: what is known of its file and its indexes. It counts and remembers; reading and writing the log's bytes
- * is done by those who hold it. The indexes are in memory while the segment is active and until they are on disk; those
- * of older segments are read when a look-up wants them and forgotten again.
+ * One segment: what is known of its file and its indexes. It counts and remembers; reading and writing the log's
+ * bytes is done by those who hold it. The indexes are in memory while the segment is active and until they are on
+ * disk; those of older segments are read when a look-up wants them and forgotten again.
  */
 
 import { batchByteLength, batchLastOffset, batchMaxTimestamp } from '../../client/protocol/batch.ts'
@@ -25,6 +25,9 @@ export interface Indexes {
   readonly offsets: OffsetIndex
   readonly times: TimeIndex
 }
+
+/** Positions and relative offsets of an index have 31 bits. */
+const LARGEST_INT32 = 0x7fff_ffff
 
 export interface SegmentMark {
   readonly sizeBytes: number
@@ -103,11 +106,8 @@ export class Segment {
       this.largestTimestamp = maxTimestamp
       this.largestTimestampOffset = lastOffset
     }
-    if (
-      this.#bytesSinceEntry > config.indexIntervalBytes &&
-      this.indexes !== null &&
-      !this.#indexFull(config)
-    ) {
+    const isDue = this.#bytesSinceEntry > config.indexIntervalBytes && this.sizeBytes <= LARGEST_INT32
+    if (isDue && this.indexes !== null && !this.#indexFull(config)) {
       this.indexes.offsets.append(lastOffset, this.sizeBytes)
       this.indexes.times.maybeAppend(this.largestTimestamp, this.largestTimestampOffset)
       this.indexesDirty = true
@@ -223,6 +223,7 @@ async function rebuildIndexes(
       start: 0,
       end: segment.writtenBytes,
       minOffset: segment.baseOffset,
+      maxOffset: (segment.baseOffset + LARGEST_INT32) as Offset,
       visit: (bytes, at) =>
         copy.add(
           batchLastOffset(bytes, at),

@@ -1,7 +1,7 @@
 /**
  * The newest batches of all partitions, kept as the very slices that came in, so that a reader at the tail costs no
- * read from disk. Bounded by the memory that the slices keep from being used again (whole slabs, not only the slices),
- * oldest out first over all partitions. It must never keep a batch that the log has given up.
+ * read from disk. Bounded by the memory that the slices keep from being used again (whole slabs, not only the
+ * slices), oldest out first over all partitions. It must never keep a batch that the log has given up.
  */
 import { assert } from '../../client/protocol/assert.ts'
 import { NO_LEADER_EPOCH, type Offset } from '../../client/protocol/types.ts'

@@ -1,6 +1,6 @@
 /**
- * The sparse time index of one segment, in memory: until which offset every batch is older than a timestamp.
- * On disk it is Kafka's `.timeindex`: twelve bytes an entry, a timestamp and (relative to the segment's base) the last
+ * The sparse time index of one segment, in memory: until which offset every batch is older than a timestamp. On
+ * disk it is Kafka's `.timeindex`: twelve bytes an entry, a timestamp and (relative to the segment's base) the last
  * offset of the batch that first reached it; timestamps ascend strictly, offsets too.
  */
 import { assert } from '../../client/protocol/assert.ts'
@@ -71,7 +71,10 @@ export class TimeIndex {
     this.#push(timestamp, relative)
   }
 
-  /** No batch that ends before this offset has a timestamp above `timestamp` or, but for the entry's own, equal to it. */
+  /**
+   * No batch that ends before this offset has a timestamp above `timestamp` or, but for the entry's own, equal to
+   * it.
+   */
   lookup(timestamp: number): Offset {
     let low = 0
     let high = this.#count

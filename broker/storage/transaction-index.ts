@@ -1,7 +1,7 @@
 /**
- * The `.txnindex` of one segment: transactions that were aborted and end in it, in Kafka's format (version 0, 34 bytes an
- * entry). Few entries in few segments: it is read as a whole when a read_committed fetch asks for it, and only exists
- * where there is something in it.
+ * The `.txnindex` of one segment: transactions that were aborted and end in it, in Kafka's format (version 0, 34
+ * bytes an entry). Few entries in few segments: it is read as a whole when a read_committed fetch asks for it, and
+ * only exists where there is something in it.
  */
 import { type Offset, type ProducerId } from '../../client/protocol/types.ts'
 
@@ -13,7 +13,10 @@ export interface AbortedTransaction {
   readonly firstOffset: Offset
   /** Offset of the abort marker. */
   readonly lastOffset: Offset
-  /** The last stable offset when the marker was written: a search may stop at entries where it lies beyond the range. */
+  /**
+   * The last stable offset when the marker was written: a search may stop at entries where it lies beyond the
+   * range.
+   */
   readonly lastStableOffset: Offset
 }
 

@@ -110,8 +110,9 @@ export interface DamagedRange {
 
 /**
  * Receives what rebuilds the state kept in memory. `snapshot` comes first, exactly once: the newest valid producer
- * snapshot that is not beyond the log's end, or null. Then every batch from the snapshot's offset on (after an unclean
- * stop from the recovery point on, if that is lower), in order: who rebuilds producers skips those below the snapshot.
+ * snapshot that is not beyond the log's end, or null. Then every batch from the snapshot's offset on (after an
+ * unclean stop from the recovery point on, if that is lower), in order: who rebuilds producers skips those below
+ * the snapshot.
  */
 export interface Replay {
   snapshot(snapshot: ProducerSnapshot | null): void

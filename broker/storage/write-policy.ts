@@ -1,11 +1,11 @@
 /**
  * Whether the next write is made on the event loop or handed to the thread pool.
  *
- * A write to the page cache takes microseconds, a round trip through the pool about a hundred of them and another core's
- * work, so the loop is the rule. Two things speak for the pool: a write so large that the loop would be missed (above
- * LOOP_MAX_BYTES), and a system that makes writers wait because too much is dirty or the disk hangs. The latter shows in
- * the time that writes on the loop take: one that takes longer than SLOW_MS sends all writes to the pool for a while,
- * twice as long each time that the next try on the loop is slow again.
+ * A write to the page cache takes microseconds, a round trip through the pool about a hundred of them and another
+ * core's work, so the loop is the rule. Two things speak for the pool: a write so large that the loop would be
+ * missed (above LOOP_MAX_BYTES), and a system that makes writers wait because too much is dirty or the disk hangs.
+ * The latter shows in the time that writes on the loop take: one that takes longer than SLOW_MS sends all writes to
+ * the pool for a while, twice as long each time that the next try on the loop is slow again.
  */
 import { type Clock } from '../env.ts'
 

@@ -1,6 +1,6 @@
 /**
- * `node dist/perf/micro/storage.js [--folder DIR] [--mebibytes N]`: the partition log on a real disk beside plain writes
- * and reads of the same files, in one run. Each figure is the median of three rounds that alternate.
+ * `node dist/perf/micro/storage.js [--folder DIR] [--mebibytes N]`: the partition log on a real disk beside plain
+ * writes and reads of the same files, in one run. Each figure is the median of three rounds that alternate.
  */
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, readSync, rmSync, writevSync } from 'node:fs'
 import { tmpdir } from 'node:os'

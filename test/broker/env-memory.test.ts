@@ -33,7 +33,7 @@ t.test('the end of a turn comes after the promises that are ready', async t => {
   const seen: string[] = []
   clock.endOfTurn(() => seen.push('end'))
   void (async () => {
-    for (let i = 0; i < 5; i++) await null
+    for (let i = 0; i < 5; i++) await Promise.resolve()
     seen.push('promise')
   })()
   await clock.settle()
@@ -141,7 +141,7 @@ t.test('a disk fails where and when it is told to', async t => {
   const reading = file.read(Buffer.alloc(1), 0).then(() => {
     isRead = true
   })
-  for (let i = 0; i < 100; i++) await null
+  for (let i = 0; i < 100; i++) await Promise.resolve()
   t.notOk(isRead)
   release()
   await reading

@@ -7,8 +7,8 @@ import { BATCH_HEADER_BYTES, forEachBatch } from '../../../client/protocol/batch
 import { at, batch, CONFIG, readAll, world } from './helpers.ts'
 import { verifyIndexes } from './verify-indexes.ts'
 
-// A log against the plainest model of one: a list of batches. Whatever happens, the log holds the same bytes; after a
-// crash it holds at least what was synced, and a prefix of what was appended.
+// A log against the plainest model of one: a list of batches. Whatever happens, the log holds the same bytes; after
+// a crash it holds at least what was synced, and a prefix of what was appended.
 
 type Step =
   | { do: 'append'; count: number; size: number; time: number }
