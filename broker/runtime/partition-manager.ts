@@ -240,16 +240,7 @@ export class PartitionManager {
 
   /** One round of retention over all partitions, as the ticks do it. */
   async applyRetention(): Promise<void> {
-    for (const host of [...this.hosts()]) {
-      try {
-        await host.applyRetention()
-      } catch (error) {
-        this.#env.log.warn('old segments could not be deleted and are tried again later', {
-          partition: host.name,
-          error,
-        })
-      }
-    }
+    for (const host of [...this.hosts()]) await host.tryRetention()
   }
 
   async #open(

@@ -45,6 +45,8 @@ export interface DriverOptions {
   readonly highWatermark: Offset
   /** Of the newest producer snapshot in the folder, -1 where there is none. */
   readonly snapshotOffset: number
+  /** A segment that was rolled is durable: the moment to see which old ones may go. */
+  readonly onSegmentSealed: () => void
 }
 
 export type Reply = (outcome: ProduceOutcome) => void
@@ -61,6 +63,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   heapIndex = -1
   readonly #name: string
   readonly #services: HostServices
+  readonly #onSegmentSealed: () => void
   #gone: Gone | null = null
   #writeScheduled = false
   #writing: Promise<void> | null = null
@@ -79,6 +82,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   constructor(options: DriverOptions) {
     this.#name = options.name
     this.#services = options.services
+    this.#onSegmentSealed = options.onSegmentSealed
     this.storage = options.storage
     this.#snapshotOffset = options.snapshotOffset
     this.replica = new Replica({
@@ -209,7 +213,9 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     }
     if (this.#gone !== null || this.#services.halted()) return
     this.step({ type: 'synced', endOffset })
-    if (this.#snapshots.length > 0) await this.#saveSnapshots()
+    if (this.#snapshots.length === 0) return
+    await this.#saveSnapshots()
+    this.#onSegmentSealed()
   }
 
   /**
