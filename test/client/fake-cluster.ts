@@ -66,6 +66,8 @@ export class FakePartition {
   startOffset = 0
   endOffset = 0
   batches: StoredBatch[] = []
+  /** Where each leader epoch begins. */
+  readonly epochStarts = [0]
   readonly producers = new Map<ProducerId, ProducerEntry>()
 
   constructor(leader: number) {
@@ -106,6 +108,12 @@ export class FakePartition {
     last.push({ base, end: base + count, offset: this.endOffset })
     this.producers.set(id, { epoch, last: last.slice(-5) })
     return null
+  }
+
+  /** What an unclean election does: the new leader never had these records. */
+  truncate(endOffset: number): void {
+    this.batches = this.batches.filter(({ lastOffset }) => lastOffset < endOffset)
+    this.endOffset = endOffset
   }
 
   values(): string[] {
@@ -210,11 +218,18 @@ export class FakeCluster {
     const partition = this.partition(topic, index)
     partition.leader = leader
     partition.epoch++
+    partition.epochStarts.push(partition.endOffset)
   }
 
   /** Closes the connections to a broker. */
   disconnect(id: number): void {
     for (const socket of this.#brokers[id]!.sockets) socket.destroy()
+  }
+
+  /** Resolves when every connection has ended. */
+  async closed(): Promise<void> {
+    const all = this.#brokers.flatMap(({ sockets }) => [...sockets])
+    await Promise.all(all.map(socket => new Promise(resolve => socket.once('close', resolve))))
   }
 
   openConnections(): number {
@@ -468,7 +483,8 @@ export class FakeCluster {
           topic: topic.topic,
           partitions: topic.partitions.map(({ partition: index, leaderEpoch }) => {
             const partition = this.partition(topic.topic, index)
-            return { partition: index, errorCode: 0, leaderEpoch, endOffset: partition.endOffset }
+            const endOffset = partition.epochStarts[leaderEpoch + 1] ?? partition.endOffset
+            return { partition: index, errorCode: 0, leaderEpoch, endOffset }
           }),
         }),
       ),

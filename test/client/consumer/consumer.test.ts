@@ -203,6 +203,25 @@ t.test('an offset out of range is an error, or leads where the policy says', asy
   t.same(await take(lenient.messages(), 2), range(2))
 })
 
+t.test('records that were read and are lost by the cluster are reported', async t => {
+  const { cluster, kafka } = await setUp(t, { brokers: 2, topics: { orders: 1 } })
+  const partition = cluster.partition('orders')
+  fill(partition, 3)
+  await using consumer = kafka.consumer({ fetchMaxWaitMs: 5 })
+  await consumer.assign([{ topic: 'orders', partition: 0, offset: 0 }])
+  const messages = consumer.messages()
+  for (let count = 0; count < 30; count++) await messages.next()
+  partition.truncate(10)
+  cluster.moveLeader('orders', 0, 1)
+  fill(partition, 5)
+  await t.rejects(messages.next(), {
+    code: 'LOG_TRUNCATION',
+    message: /cut back to offset 10, .* up to 30 were read/,
+  })
+  await consumer.seek({ topic: 'orders', partition: 0, offset: 10 })
+  t.same(await take(consumer.messages(), 50), range(50, 10))
+})
+
 t.test('a batch damaged on the way is fetched again; damaged at the broker it is reported', async t => {
   const { cluster, kafka } = await setUp(t, { topics: { orders: 1 } })
   const partition = cluster.partition('orders')
