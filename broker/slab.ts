@@ -59,7 +59,7 @@ export interface SlabPoolOptions {
   readonly slabBytes: number
   /** Slabs that are kept for the next one who asks; what comes back beyond is left to the garbage collector. */
   readonly maxIdleSlabs: number
-  /** An ordinary slab is refused when more bytes than this would be in use. Idle ones are not counted. Default: no bound. */
+  /** A slab is refused when more bytes than this would be in use; idle ones do not count. Default: no bound. */
   readonly maxBytes?: number
 }
 

@@ -133,7 +133,7 @@ export class Connection implements Receiver, RequestHome {
     return this.#requests.length === 0 && this.#held === null
   }
 
-  /** A part of a frame is there and the rest is due: false while it is us who do not read, unless for want of memory. */
+  /** A part of a frame is there and the rest is due; false while it is us who do not read, memory apart. */
   get awaitsRestOfFrame(): boolean {
     return this.frameBegunAtMs !== null && (!this.#paused || this.#frames.starved)
   }

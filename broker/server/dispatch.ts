@@ -21,7 +21,7 @@ export type Dispatched =
       readonly handler: AnyApiHandler
       readonly request: unknown
     }
-  /** An ApiVersions request of a version that is not known yet: its body cannot be read, its answer is always the same. */
+  /** An ApiVersions request of a version not known yet: its body cannot be read, its answer is always the same. */
   | { readonly kind: 'answer'; readonly header: RequestHeader; readonly response: EncodedFrame }
   /** Nothing that could be answered. `header` is null where even that made no sense. */
   | { readonly kind: 'refuse'; readonly header: RequestHeader | null; readonly reason: string }

@@ -25,7 +25,7 @@ export interface ServerOptions {
   readonly handlers: HandlerRegistry
   /** What differs from the defaults. */
   readonly limits?: Partial<ServerLimits>
-  /** Where requests are received. Whoever caches slices of them listens for the pool's pressure. Default: a pool of its own. */
+  /** Where requests are received. Who caches slices of them listens for its pressure. Default: one of its own. */
   readonly pool?: SlabPool
   /** A bug was found: the broker must stop. May be called more than once. */
   readonly onFatal: (error: Error) => void

@@ -1,7 +1,7 @@
 /**
  * What a test does to requests before the broker sees them: answers with an error, delays, drops. A connection keeps
- * its order: while a request is held up, later ones of the same API on the same connection wait behind it, as they would
- * behind a slow broker.
+ * its order: while a request is held up, later ones of the same API on the same connection wait behind it, as behind a
+ * slow broker.
  */
 import { API, type ApiName, apiByKey } from '../../client/protocol/apis.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
