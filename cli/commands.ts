@@ -14,6 +14,7 @@ import { ConfigGet } from './commands/config/get.ts'
 import { ConfigSet } from './commands/config/set.ts'
 import { ConfigUnset } from './commands/config/unset.ts'
 import { Consume } from './commands/consume.ts'
+import { Dev } from './commands/dev.ts'
 import { LogDump } from './commands/log/dump.ts'
 import { Produce } from './commands/produce.ts'
 import { TopicAddPartitions } from './commands/topic/add-partitions.ts'
@@ -38,6 +39,7 @@ export const COMMANDS = {
   'config:set': ConfigSet,
   'config:unset': ConfigUnset,
   consume: Consume,
+  dev: Dev,
   'log:dump': LogDump,
   produce: Produce,
   'topic:add-partitions': TopicAddPartitions,

@@ -2,6 +2,8 @@
  * Runs one command line: hands it to oclif, and sees to it that whatever is thrown outside a command (an unknown
  * command, a bug) is told like every other error. Ends the process when its output is written.
  */
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { run as runOclif } from '@oclif/core/run'
 import { ExitCode, renderError, toCliError } from './errors.ts'
 import { paint } from './terminal.ts'
@@ -15,9 +17,19 @@ function exitCodeOf(error: unknown): number | null {
   return typeof code === 'number' ? code : null
 }
 
+/** The built commands are named in package.json; run from the sources, the sources' own are meant. */
+function loadOptions(moduleUrl: string): string | object {
+  if (moduleUrl.endsWith('.js')) return moduleUrl
+  const root = fileURLToPath(new URL('..', moduleUrl))
+  const manifest = JSON.parse(readFileSync(`${root}/package.json`, 'utf8')) as { oclif: object }
+  const commands = { strategy: 'explicit', target: './cli/commands.ts', identifier: 'COMMANDS' }
+  return { root, pjson: { ...manifest, oclif: { ...manifest.oclif, commands } } }
+}
+
+/** `moduleUrl` is that of the executable. */
 export async function runCli(argv: string[], moduleUrl: string): Promise<void> {
   try {
-    await runOclif(argv, moduleUrl)
+    await runOclif(argv, loadOptions(moduleUrl) as Parameters<typeof runOclif>[1])
   } catch (error) {
     process.exitCode = report(error)
   }

@@ -1,5 +1,4 @@
 /** How fast a broker gives records out, read from the beginning of a topic as often as the time allows. */
-import { performance } from 'node:perf_hooks'
 import type { Kafka } from '../../client/index.ts'
 import { Recorder } from './recorder.ts'
 import { Sender } from './sender.ts'
@@ -44,19 +43,19 @@ export async function consumeWorkload(
   if (available === 0)
     throw new Error(`Topic ${topic} holds no records to read: fill it first, or use --fill.`)
   const recorder = new Recorder({ kind: 'consume', workload, brokers, onSnapshot: context.onSnapshot })
-  const beginAt = performance.now() + workload.warmupMs
-  const endAt = beginAt + workload.durationMs
+  const begin = setTimeout(() => recorder.begin(), workload.warmupMs)
   const stop = new AbortController()
-  const timer = setTimeout(() => stop.abort(), endAt - performance.now())
+  const timer = setTimeout(() => stop.abort(), workload.warmupMs + workload.durationMs)
   const abort = (): void => stop.abort()
   context.signal.addEventListener('abort', abort)
   let rounds = 0
   while (!stop.signal.aborted) {
     rounds += 1
-    await readOnce(kafka, workload, offsets, recorder, beginAt, stop)
+    await readOnce(kafka, workload, offsets, recorder, stop)
   }
   recorder.end()
   clearTimeout(timer)
+  clearTimeout(begin)
   context.signal.removeEventListener('abort', abort)
   return recorder.result(null, rounds > 1 ? [`The topic was read from its beginning ${rounds} times.`] : [])
 }
@@ -67,7 +66,6 @@ async function readOnce(
   workload: WorkloadOptions,
   offsets: readonly { partition: number; earliest: number; latest: number }[],
   recorder: Recorder,
-  beginAt: number,
   stop: AbortController,
 ): Promise<void> {
   const { topic } = workload
@@ -84,7 +82,6 @@ async function readOnce(
         bytes += message.valueBytes?.length ?? 0
       }
       recorder.add(records, bytes)
-      if (!recorder.measuring && performance.now() >= beginAt) recorder.begin()
       const end = offsets.find(each => each.partition === batch.partition)?.latest ?? 0
       if (batch.lastOffset + 1 >= end) left.delete(batch.partition)
       if (workload.count !== null && recorder.measuring && recorder.measuredRecords >= workload.count)

@@ -37,16 +37,16 @@ export async function endToEndWorkload(
       new Sender({ kafka: connect(), workload, recorder, counts: false, stampValues: true }, index),
   )
   await Promise.all(senders.map(sender => sender.connect()))
-  const beginAt = performance.now() + workload.warmupMs
-  const endAt = beginAt + workload.durationMs
+  const endAt = performance.now() + workload.warmupMs + workload.durationMs
+  const begin = setTimeout(() => recorder.begin(), workload.warmupMs)
   const more = (): boolean => {
-    const now = performance.now()
-    if (!recorder.measuring && now >= beginAt && now < endAt) recorder.begin()
-    if (context.signal.aborted || now >= endAt || senders.every(sender => sender.failed > 0)) return false
+    if (context.signal.aborted || performance.now() >= endAt || senders.every(sender => sender.failed > 0))
+      return false
     return workload.count === null || !recorder.measuring || recorder.measuredRecords < workload.count
   }
   const rate = workload.rate === null ? null : workload.rate / senders.length
   await Promise.all(senders.map(sender => sender.run(rate, more)))
+  clearTimeout(begin)
   if (rate === null) recorder.end()
   const sent = senders.reduce((sum, sender) => sum + sender.sent - sender.failed, 0)
   const drainUntil = performance.now() + DRAIN_MS

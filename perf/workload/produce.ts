@@ -19,18 +19,17 @@ export async function produceWorkload(
       new Sender({ kafka: connect(), workload, recorder, counts: true, stampValues: false }, index),
   )
   await Promise.all(senders.map(sender => sender.connect()))
-  const beginAt = performance.now() + workload.warmupMs
-  const endAt = beginAt + workload.durationMs
-  const sentBefore = { count: 0 }
+  const endAt = performance.now() + workload.warmupMs + workload.durationMs
+  const sentSoFar = (): number => senders.reduce((sum, sender) => sum + sender.sent, 0)
+  let sentBefore = 0
+  const begin = setTimeout(() => {
+    recorder.begin()
+    sentBefore = sentSoFar()
+  }, workload.warmupMs)
   const more = (): boolean => {
-    const now = performance.now()
-    const sent = senders.reduce((sum, sender) => sum + sender.sent, 0)
-    if (!recorder.measuring && now >= beginAt && now < endAt) {
-      recorder.begin()
-      sentBefore.count = sent
-    }
-    if (context.signal.aborted || now >= endAt || senders.every(sender => sender.failed > 0)) return false
-    return workload.count === null || !recorder.measuring || sent - sentBefore.count < workload.count
+    if (context.signal.aborted || senders.every(sender => sender.failed > 0)) return false
+    if (performance.now() >= endAt) return false
+    return workload.count === null || !recorder.measuring || sentSoFar() - sentBefore < workload.count
   }
   const rate = workload.rate === null ? null : workload.rate / senders.length
   // At a fixed rate, and where the number of records is given, the last acknowledgement is the end: a record that was
@@ -38,6 +37,7 @@ export async function produceWorkload(
   const timer = rate === null ? setTimeout(() => recorder.end(), endAt - performance.now()) : undefined
   await Promise.all(senders.map(sender => sender.run(rate, more)))
   clearTimeout(timer)
+  clearTimeout(begin)
   recorder.end()
   await Promise.all(senders.map(sender => sender.close()))
   const firstError = senders.find(sender => sender.firstError !== null)?.firstError ?? null

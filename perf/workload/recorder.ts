@@ -89,7 +89,7 @@ export class Recorder {
   /** What comes after is not counted. */
   end(): void {
     if (this.phase !== 'measuring') return
-    this.closeInterval()
+    this.closeInterval(true)
     this.measuredTo = performance.now()
     this.phase = 'finishing'
     const cpu = process.cpuUsage(this.cpuAtStart)
@@ -116,10 +116,11 @@ export class Recorder {
     this.errors += count
   }
 
-  private closeInterval(): void {
+  private closeInterval(last = false): void {
     const now = performance.now()
     const lengthMs = now - this.intervalStart
-    if (lengthMs < 1) return
+    // A timer that fires right after the beginning has nothing to tell; at the end the shortest rest counts.
+    if (lengthMs < 1 && !last) return
     const has = this.interval.totalCount > 0
     const at = (percentile: number): number | null =>
       has ? this.interval.getValueAtPercentile(percentile) / 1000 : null
@@ -143,8 +144,8 @@ export class Recorder {
     this.options.onSnapshot({
       phase: this.phase,
       done: this.share(now),
-      recordsPerSecond: sample.records / (lengthMs / 1000),
-      mebibytesPerSecond: sample.bytes / MEBIBYTE / (lengthMs / 1000),
+      recordsPerSecond: sample.records / (Math.max(lengthMs, 1) / 1000),
+      mebibytesPerSecond: sample.bytes / MEBIBYTE / (Math.max(lengthMs, 1) / 1000),
       p50: sample.p50,
       p99: sample.p99,
     })
@@ -159,6 +160,8 @@ export class Recorder {
 
   /** To be called after `end`. */
   result(latencyOf: string | null, notes: readonly string[]): WorkloadResult {
+    if (this.phase !== 'finishing')
+      throw new Error('It ended before the measured time began: there is nothing to tell.')
     const durationMs = this.measuredTo - this.measuredFrom
     const seconds = durationMs / 1000
     const { kind, workload, brokers } = this.options
