@@ -1,6 +1,7 @@
 /**
- * The cluster as the client uses it: connections by broker and lane, metadata that is fetched when it is missing, stale or
- * contradicted, and requests that find their way and are tried again. Producers, consumers and admins share one.
+ * The cluster as the client uses it: connections by broker and lane, metadata that is fetched when it is missing,
+ * stale or contradicted, and requests that find their way and are tried again. Producers, consumers and admins share
+ * one.
  *
  * A lane is a set of connections of its own: a fetch that waits for records must not hold up anybody else's answers.
  */
@@ -257,7 +258,9 @@ export class Cluster {
 
   // ------------------------------------------------------------------------------------ metadata
 
-  /** What is known of a topic; asked for where nothing is. Rejects with UNKNOWN_TOPIC_OR_PARTITION where it is missing. */
+  /**
+   * What is known of a topic; asked for where nothing is. Rejects with UNKNOWN_TOPIC_OR_PARTITION where it is missing.
+   */
   async topic(name: string, options: TopicOptions = {}): Promise<TopicMetadata> {
     this.#tracked.add(name)
     const known = this.metadata.topic(name)
@@ -287,7 +290,9 @@ export class Cluster {
     this.#tracked.delete(name)
   }
 
-  /** Asks for metadata now: of these topics, or of all (null). One attempt. Returns the error codes of single topics. */
+  /**
+   * Asks for metadata now: of these topics, or of all (null). One attempt. Returns the error codes of single topics.
+   */
   async refresh(
     topics: readonly string[] | null,
     allowAutoTopicCreation = false,

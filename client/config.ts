@@ -1,6 +1,6 @@
 /**
- * The options of `Kafka`, their defaults and their checks. Options are checked once, when an object is made, so that a
- * mistake is reported where it was written and not in the middle of traffic.
+ * The options of `Kafka`, their defaults and their checks. Options are checked once, when an object is made, so that
+ * a mistake is reported where it was written and not in the middle of traffic.
  */
 import { type BrokerAddress, type ClientEnv, type TlsOptions } from './env.ts'
 import { KafkaError } from './errors.ts'
@@ -36,7 +36,9 @@ export interface Logger {
 }
 
 export interface KafkaOptions {
-  /** Brokers to start from; the rest of the cluster is found through them. A function is asked whenever it is needed. */
+  /**
+   * Brokers to start from; the rest of the cluster is found through them. A function is asked whenever it is needed.
+   */
   readonly brokers: BrokerList | (() => BrokerList | Promise<BrokerList>)
   /** Shown in the broker's logs and quotas. Default `sluice`. */
   readonly clientId?: string

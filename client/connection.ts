@@ -143,7 +143,9 @@ export class Connection implements SocketReceiver {
     return this.#session.brokerVersions.has(api.key)
   }
 
-  /** The version that a request would use. Throws KafkaError UNSUPPORTED, or the reason for which the connection ended. */
+  /**
+   * The version that a request would use. Throws KafkaError UNSUPPORTED, or the reason for which the connection ended.
+   */
   version(
     api: Api<unknown, unknown, never, never>,
     range: { readonly minVersion?: number; readonly maxVersion?: number } = {},
@@ -166,8 +168,8 @@ export class Connection implements SocketReceiver {
   }
 
   /**
-   * Puts a request on its way; it leaves at the end of the turn, or with `flush`. `done` is called exactly once, never
-   * before this returns. Byte fields of the request must not change until then.
+   * Puts a request on its way; it leaves at the end of the turn, or with `flush`. `done` is called exactly once,
+   * never before this returns. Byte fields of the request must not change until then.
    */
   send<Res, ReqInput>(
     api: Api<unknown, Res, ReqInput, unknown>,

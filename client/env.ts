@@ -48,12 +48,18 @@ export interface ClientTimer {
 }
 
 export interface ClientTimers {
-  /** Calls `callback` once, after `delayMs` (0 .. 2^31-1). A pending timer keeps the process alive: somebody waits for it. */
+  /**
+   * Calls `callback` once, after `delayMs` (0 .. 2^31-1). A pending timer keeps the process alive: somebody waits for
+   * it.
+   */
   set(delayMs: number, callback: () => void): ClientTimer
   /** As `set`, but for housekeeping: it does not keep the process alive. */
   setBackground(delayMs: number, callback: () => void): ClientTimer
   clear(timer: ClientTimer): void
-  /** Calls `callback` after all that is ready now was handled: where the work gathered in one turn is carried out at once. */
+  /**
+   * Calls `callback` after all that is ready now was handled: where the work gathered in one turn is carried out at
+   * once.
+   */
   endOfTurn(callback: () => void): void
 }
 
@@ -87,7 +93,9 @@ export interface SocketReceiver {
 
 export interface ClientSocket {
   start(receiver: SocketReceiver): void
-  /** Sends all of `chunks` in order, as one vectored write; they stay the socket's until `done`, called exactly once. */
+  /**
+   * Sends all of `chunks` in order, as one vectored write; they stay the socket's until `done`, called exactly once.
+   */
   write(chunks: readonly Uint8Array[], done: (error: SocketError | null) => void): void
   /** While false, this open socket alone does not keep the process alive. */
   keepAlive(needed: boolean): void

@@ -5,7 +5,10 @@
  */
 import { ErrorCode, errorMessage, errorName, isRetriable } from './protocol/errors.ts'
 
-/** Codes that the client itself gives; every other `code` is the protocol's name of an error, as NOT_LEADER_OR_FOLLOWER. */
+/**
+ * Codes that the client itself gives; every other `code` is the protocol's name of an error, as
+ * NOT_LEADER_OR_FOLLOWER.
+ */
 export type ClientErrorCode =
   /** No broker could be reached, or the connection was lost before the answer. */
   | 'CONNECTION_FAILED'

@@ -51,8 +51,8 @@ export class Kafka implements AsyncDisposable {
   }
 
   /**
-   * Closes every producer (which flushes it) and consumer made here, and all connections. Rejects with the first failure
-   * of a flush, after all is closed.
+   * Closes every producer (which flushes it) and consumer made here, and all connections. Rejects with the first
+   * failure of a flush, after all is closed.
    */
   async close(): Promise<void> {
     const results = await Promise.allSettled([...this.#open].map(each => each.close()))

@@ -31,7 +31,9 @@ export function murmur2(bytes: Uint8Array): number {
   return (hash ^ (hash >>> 15)) | 0
 }
 
-/** The partition of a key, as Kafka's Java client places it: other clients find the same key in the same partition. */
+/**
+ * The partition of a key, as Kafka's Java client places it: other clients find the same key in the same partition.
+ */
 export function partitionOfKey(key: Uint8Array, partitionCount: number): number {
   return (murmur2(key) & 0x7fff_ffff) % partitionCount
 }

@@ -6,7 +6,9 @@ import { type ResolvedRetry } from './config.ts'
 import { type ClientEnv, type ClientTimer } from './env.ts'
 import { AbortError, KafkaError } from './errors.ts'
 
-/** Pause before attempt `attempt` (1 is the first repetition): initial * 2^(attempt-1), bounded, minus a random share. */
+/**
+ * Pause before attempt `attempt` (1 is the first repetition): initial * 2^(attempt-1), bounded, minus a random share.
+ */
 export function backoffMs(attempt: number, retry: ResolvedRetry, random: () => number): number {
   const full = Math.min(retry.maxBackoffMs, retry.initialBackoffMs * 2 ** Math.min(attempt - 1, 30))
   return full * (1 - retry.jitter * random())

@@ -1,6 +1,6 @@
 /**
- * Calls about several items at once, of which each has an outcome of its own: what may pass is tried again for just the
- * items that failed, and what failed for good is thrown as one error when all are decided.
+ * Calls about several items at once, of which each has an outcome of its own: what may pass is tried again for just
+ * the items that failed, and what failed for good is thrown as one error when all are decided.
  */
 import { type Cluster } from '../cluster.ts'
 import { combineErrors, KafkaError } from '../errors.ts'

@@ -26,8 +26,8 @@ interface Asked {
 /** First version of Fetch that names topics by id. */
 const TOPIC_ID_VERSION = 13
 /**
- * How long a broker may hold a fetch while other partitions of it wait for room: they may have it any moment, and join
- * with the next request only.
+ * How long a broker may hold a fetch while other partitions of it wait for room: they may have it any moment, and
+ * join with the next request only.
  */
 const CROWDED_WAIT_MS = 20
 /** How long a preferred replica is read from before the leader is asked again. */
@@ -69,8 +69,8 @@ export class BrokerFetcher {
   }
 
   /**
-   * Gives up the fetch under way, which may be waiting at the broker for records that nobody wants any more, so that the
-   * next can go at once. The connection goes with it: answers come in order, and this one would come first.
+   * Gives up the fetch under way, which may be waiting at the broker for records that nobody wants any more, so that
+   * the next can go at once. The connection goes with it: answers come in order, and this one would come first.
    */
   interrupt(): void {
     if (!this.#isAsking) return

@@ -92,8 +92,8 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
   }
 
   /**
-   * Reads exactly these partitions from now on; those not named are dropped, those named before start where it is said
-   * here. Resolves when their positions are known: 'latest' is the end as of now.
+   * Reads exactly these partitions from now on; those not named are dropped, those named before start where it is
+   * said here. Resolves when their positions are known: 'latest' is the end as of now.
    */
   async assign(partitions: readonly Assignment[], options: IterateOptions = {}): Promise<void> {
     this.#checkUsable()
@@ -216,9 +216,9 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
   }
 
   /**
-   * One message after another. Leaving the loop stops fetching; a later iterator goes on behind the last message that was
-   * handed out. One iterator or run at a time. Throws (from `next`) AbortError when the signal fires, KafkaError when
-   * reading cannot go on.
+   * One message after another. Leaving the loop stops fetching; a later iterator goes on behind the last message
+   * that was handed out. One iterator or run at a time. Throws (from `next`) AbortError when the signal fires,
+   * KafkaError when reading cannot go on.
    */
   messages(options: IterateOptions = {}): AsyncIterableIterator<ConsumedMessage<K, V, O>> {
     return new MessageIterator(this.#read(options.signal))

@@ -1,9 +1,9 @@
 /**
- * The client's half of an incremental fetch session (KIP-227): remembers what the broker knows of this reader, so that a
- * request names only what changed. Pure. One session belongs to one broker.
+ * The client's half of an incremental fetch session (KIP-227): remembers what the broker knows of this reader, so
+ * that a request names only what changed. Pure. One session belongs to one broker.
  *
- * A session begins with a full request (epoch 0), to which the broker answers with an id, or with 0 where it gives none:
- * then every request is a full one. Whenever the two sides disagree, the next request starts over.
+ * A session begins with a full request (epoch 0), to which the broker answers with an id, or with 0 where it gives
+ * none: then every request is a full one. Whenever the two sides disagree, the next request starts over.
  */
 import { ErrorCode } from '../protocol/errors.ts'
 import { type TopicId, ZERO_TOPIC_ID } from '../protocol/types.ts'
@@ -56,8 +56,8 @@ export class FetchSession {
   }
 
   /**
-   * The session part of the next request, for exactly these partitions. Their order is kept: the broker serves them in
-   * it. Follow up with `accepted` or `failed`.
+   * The session part of the next request, for exactly these partitions. Their order is kept: the broker serves them
+   * in it. Follow up with `accepted` or `failed`.
    */
   request(wanted: readonly WantedPartition[]): SessionRequest {
     const offered = new Map<string, WantedPartition>()

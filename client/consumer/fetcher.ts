@@ -1,6 +1,7 @@
 /**
  * Keeps the buffers of the assigned partitions filled: one fetch under way per broker, within the bound of memory. It
- * runs while somebody reads and stands still otherwise. What comes in lies in the partitions; who takes it calls `taken`.
+ * runs while somebody reads and stands still otherwise. What comes in lies in the partitions; who takes it calls
+ * `taken`.
  */
 import { type Cluster, type Lane } from '../cluster.ts'
 import { type ClientTimer } from '../env.ts'
@@ -177,7 +178,9 @@ export class Fetcher {
     this.wake()
   }
 
-  /** The cluster lost records that were handed out (unclean election): what follows in the log is not what followed. */
+  /**
+   * The cluster lost records that were handed out (unclean election): what follows in the log is not what followed.
+   */
   #truncated(partition: ConsumerPartition, endOffset: number): void {
     const { onOffsetOutOfRange } = this.options.config
     const { topic, partition: index, position } = partition

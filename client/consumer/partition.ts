@@ -117,8 +117,9 @@ export class ConsumerPartition {
   }
 
   /**
-   * Takes in fetched batches. `aborted` is null for read_uncommitted; else batches of aborted transactions are left out.
-   * Control batches are never shown. Returns why the walk over the bytes ended early: INCOMPLETE is an ordinary cut.
+   * Takes in fetched batches. `aborted` is null for read_uncommitted; else batches of aborted transactions are left
+   * out. Control batches are never shown. Returns why the walk over the bytes ended early: INCOMPLETE is an ordinary
+   * cut.
    */
   add(records: Uint8Array, aborted: readonly AbortedTransaction[] | null): BatchProblem | null {
     const filter = aborted === null ? null : new AbortedFilter(aborted)
@@ -152,8 +153,8 @@ export class ConsumerPartition {
 }
 
 /**
- * Which batches belong to aborted transactions (KIP-98). The list names each by producer and first offset; it ends with
- * the producer's abort marker.
+ * Which batches belong to aborted transactions (KIP-98). The list names each by producer and first offset; it ends
+ * with the producer's abort marker.
  */
 class AbortedFilter {
   readonly #upcoming: AbortedTransaction[]

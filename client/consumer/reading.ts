@@ -1,6 +1,6 @@
 /**
- * One reading of the assigned partitions: an iterator or a run, from its begin to its end. Hands out what the fetcher has
- * brought, fairly over the partitions, and waits where there is nothing. There is one at a time.
+ * One reading of the assigned partitions: an iterator or a run, from its begin to its end. Hands out what the
+ * fetcher has brought, fairly over the partitions, and waits where there is nothing. There is one at a time.
  */
 import { AbortError, type KafkaError } from '../errors.ts'
 import { type BatchView, type MessageCursor, type Presenter } from './batch.ts'

@@ -42,7 +42,9 @@ export interface ConsumerOptions<K = Buffer, V = Buffer, O extends OffsetKind = 
   readonly isolation?: 'read_uncommitted' | 'read_committed'
   /** What to do when a position lies outside the log. Default `error`: nothing is skipped silently. */
   readonly onOffsetOutOfRange?: 'earliest' | 'latest' | 'error'
-  /** Bytes fetched ahead and not yet taken, in all. Default 33,554,432. At least one batch is fetched, however large. */
+  /**
+   * Bytes fetched ahead and not yet taken, in all. Default 33,554,432. At least one batch is fetched, however large.
+   */
   readonly maxBytes?: number
   /** Bytes asked for in one request. Default 8,388,608. */
   readonly fetchMaxBytes?: number

@@ -1,6 +1,6 @@
 /**
- * One record batch on its way: from the first record that opens it to the moment its fate is decided. It knows its own
- * bytes, identity and outcome; when it is sent, and what an answer means, is the partition queue's business.
+ * One record batch on its way: from the first record that opens it to the moment its fate is decided. It knows its
+ * own bytes, identity and outcome; when it is sent, and what an answer means, is the partition queue's business.
  */
 
 import { type KafkaError } from '../errors.ts'

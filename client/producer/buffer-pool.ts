@@ -1,6 +1,6 @@
 /**
- * Memory of full batches, used again. A fresh buffer for every batch costs more than filling it: the pages are touched
- * for the first time, and the garbage collector is driven by the bytes.
+ * Memory of full batches, used again. A fresh buffer for every batch costs more than filling it: the pages are
+ * touched for the first time, and the garbage collector is driven by the bytes.
  *
  * A buffer comes back only from a batch that was delivered at its first attempt: then the broker has read all of its
  * bytes, and no socket can hold them any more. All others are left to the garbage collector; to give them out again

@@ -1,6 +1,6 @@
 /**
- * The producer id that the cluster gives an idempotent producer (KIP-98). One for all partitions; each partition counts
- * its epochs on from the one given. Where a partition has used them up, another id is asked for.
+ * The producer id that the cluster gives an idempotent producer (KIP-98). One for all partitions; each partition
+ * counts its epochs on from the one given. Where a partition has used them up, another id is asked for.
  */
 import { type Cluster } from '../cluster.ts'
 import { protocolError } from '../errors.ts'

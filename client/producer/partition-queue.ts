@@ -2,9 +2,10 @@
  * The batches of one partition: in which order they are sent, and what an answer means for them. Pure: no clock, no
  * sockets; the sender asks what may go out and reports what came of it.
  *
- * The rule that keeps order and single copies (KIP-98, KIP-360): batches get their sequence numbers when they are first
- * sent and keep them over all repetitions. After any failure nothing more is sent until every batch under way has been
- * answered; then the undecided ones are repeated in their old order. The broker recognizes what it has already.
+ * The rule that keeps order and single copies (KIP-98, KIP-360): batches get their sequence numbers when they are
+ * first sent and keep them over all repetitions. After any failure nothing more is sent until every batch under way
+ * has been answered; then the undecided ones are repeated in their old order. The broker recognizes what it has
+ * already.
  *
  *     flying:  [4] [5] [6] [7]        5 fails with NOT_LEADER, so 6 and 7 fail with OUT_OF_ORDER
  *     wait:    until 4, 6 and 7 are answered too
@@ -12,8 +13,8 @@
  *
  * A gap in the sequence remains where a batch was given up (it was refused for good, or ran out of time). The broker
  * then refuses the next one, the head of the queue, with OUT_OF_ORDER: so nothing behind the gap was stored, and all
- * undecided batches are numbered anew from 0 under the next epoch. Should the batch that was given up arrive late after
- * all, its old epoch fences it off. The epoch is per partition, because so is the broker's memory of it.
+ * undecided batches are numbered anew from 0 under the next epoch. Should the batch that was given up arrive late
+ * after all, its old epoch fences it off. The epoch is per partition, because so is the broker's memory of it.
  */
 import { type KafkaError } from '../errors.ts'
 import { assert } from '../protocol/assert.ts'
@@ -56,8 +57,8 @@ export class PartitionQueue {
   #recovering = false
   #gap = false
   /**
-   * Whether a batch was stored since the identity or the way changed. Until then one batch at a time: a broker that does
-   * not know the producer (yet) takes any sequence, and would take the second where the first had failed.
+   * Whether a batch was stored since the identity or the way changed. Until then one batch at a time: a broker that
+   * does not know the producer (yet) takes any sequence, and would take the second where the first had failed.
    */
   #proven: boolean
   #producerId: ProducerId = NO_PRODUCER_ID
@@ -211,8 +212,8 @@ export class PartitionQueue {
     if (this.#idempotent && errorCode !== null && isSequenceError(errorCode)) {
       if (isHead) this.#gap = true
     } else if (errorCode !== null && !isRetriable(errorCode)) {
-      // Whether this leaves a gap, and who stands behind it, the broker will tell: batches before this one may be stored
-      // already without our knowing, and must keep their numbers.
+      // Whether this leaves a gap, and who stands behind it, the broker will tell: batches before this one may be
+      // stored already without our knowing, and must keep their numbers.
       this.#remove(batch)
       return 'failed'
     }
@@ -220,7 +221,9 @@ export class PartitionQueue {
     return 'retry'
   }
 
-  /** Takes out the batches whose time is over; the caller settles them. Those under way leave when they are answered. */
+  /**
+   * Takes out the batches whose time is over; the caller settles them. Those under way leave when they are answered.
+   */
   expire(nowMs: number): ProducerBatch[] {
     return this.#takeOut(batch => batch.deadlineMs <= nowMs)
   }

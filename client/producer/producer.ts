@@ -1,6 +1,7 @@
 /**
- * The producer that an application holds: puts records into batches, bounds the memory they take, and tells what became
- * of them. The way of a batch to its broker is the sender's business, order and single copies the partition queues'.
+ * The producer that an application holds: puts records into batches, bounds the memory they take, and tells what
+ * became of them. The way of a batch to its broker is the sender's business, order and single copies the partition
+ * queues'.
  */
 import { type Cluster } from '../cluster.ts'
 import { batchSettled } from '../diagnostics.ts'
@@ -12,6 +13,7 @@ import { type Bytes } from '../serde.ts'
 import { type BatchOutcome, ProducerBatch, type WireAcks } from './batch.ts'
 import { BufferPool } from './buffer-pool.ts'
 import { type EncodedRecord, MessageEncoder } from './encoding.ts'
+import { bufferFull, checkPartition, closedError, deliveryTimeout, flushError } from './failures.ts'
 import { IdentitySource } from './identity.ts'
 import { type ProducerConfig, resolveProducerOptions, wireAcks } from './options.ts'
 import { PartitionQueue } from './partition-queue.ts'
@@ -151,8 +153,9 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
 
   /**
    * Adds a record to the current batch. Undefined means: taken, go on. A promise means: taken, and awaiting it is
-   * back-pressure, for the buffer is full or the event loop needs its turn. Who does not await is stopped by a rejection
-   * with BUFFER_FULL (the record is not taken then) at twice `bufferBytes`. A failed delivery is reported to
+   * back-pressure, for the buffer is full or the event loop needs its turn. Who does not await is stopped by a
+   * rejection with BUFFER_FULL (the record is not taken then) at twice `bufferBytes`. A failed delivery is reported
+   * to
    * `onDelivery` and thrown by the next `flush`. Bytes of the message may be changed once the record is delivered.
    * Throws KafkaError CLOSED, SERDE_FAILED, INVALID_OPTION.
    */
@@ -236,8 +239,8 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
   }
 
   /**
-   * Flushes, then closes; what `flush` throws is thrown when all is closed. With an aborted `signal` it does not wait:
-   * records that are not acknowledged by then fail with CLOSED.
+   * Flushes, then closes; what `flush` throws is thrown when all is closed. With an aborted `signal` it does not
+   * wait: records that are not acknowledged by then fail with CLOSED.
    */
   async close(options: FlushOptions = {}): Promise<void> {
     if (this.#state !== 'open') return
@@ -474,7 +477,7 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
       for (const state of this.#topics.values()) {
         for (const queue of state.queues) {
           for (const batch of queue?.expire(nowMs) ?? []) {
-            const error = this.#expired(batch, queue!.blockedBy, nowMs)
+            const error = deliveryTimeout(batch, queue!.blockedBy, nowMs)
             this.#settled(batch, { error, baseOffset: -1, logAppendTimeMs: null })
           }
         }
@@ -482,29 +485,6 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
       let earliestMs = Number.POSITIVE_INFINITY
       for (const batch of this.#batches) earliestMs = Math.min(earliestMs, batch.deadlineMs)
       if (earliestMs < Number.POSITIVE_INFINITY) this.#watchExpiry(Math.max(1, Math.ceil(earliestMs - nowMs)))
-    })
-  }
-
-  #expired(batch: ProducerBatch, blockedBy: KafkaError | null, nowMs: number): KafkaError {
-    const { topic, partition, recordCount, attempts } = batch
-    const cause = batch.lastError ?? blockedBy
-    const fate =
-      attempts === 0
-        ? 'They were never sent.'
-        : 'They were sent, so they may have been stored all the same: sending them again may double them.'
-    const why =
-      cause === null ? 'The broker did not answer in time.' : `What stood in the way: ${cause.message}`
-    return new KafkaError({
-      code: 'DELIVERY_TIMEOUT',
-      message:
-        `${recordCount} record${recordCount === 1 ? '' : 's'} for ${topic}-${partition} ${recordCount === 1 ? 'was' : 'were'} not acknowledged within ` +
-        `${Math.round(nowMs - batch.createdMs)} ms and ${attempts} attempt${attempts === 1 ? '' : 's'}. ${fate} ${why}`,
-      retriable: true,
-      api: 'Produce',
-      broker: cause?.broker,
-      topic,
-      partition,
-      cause: cause ?? undefined,
     })
   }
 
@@ -572,55 +552,11 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
     this.#heldRecords--
   }
 
-  /** Resolves when the buffer has room again. What it holds leaves at once: waiting for more would be waiting in vain. */
+  /**
+   * Resolves when the buffer has room again. What it holds leaves at once: waiting for more would be waiting in vain.
+   */
   #room(): Promise<void> {
     for (const queue of [...this.#lingering.keys()]) this.#makeDue(queue)
     return new Promise(resolve => this.#roomWaiters.push(resolve))
   }
-}
-
-/** Throws KafkaError INVALID_OPTION. */
-function checkPartition(state: TopicState, partition: number): void {
-  const partitionCount = state.metadata!.partitions.length
-  if (Number.isInteger(partition) && partition >= 0 && partition < partitionCount) return
-  throw new KafkaError({
-    code: 'INVALID_OPTION',
-    message:
-      `Partition ${partition} was chosen for a message of topic ${state.name}, which has the partitions 0 to ` +
-      `${partitionCount - 1}. Correct the message or the partitioner, or add partitions.`,
-    topic: state.name,
-  })
-}
-
-function closedError(): KafkaError {
-  return new KafkaError({
-    code: 'CLOSED',
-    message: 'The producer is closed; make a new one with kafka.producer().',
-  })
-}
-
-function bufferFull(topic: string, bufferBytes: number): KafkaError {
-  return new KafkaError({
-    code: 'BUFFER_FULL',
-    message:
-      `The record for topic ${topic} was not taken: twice the producer's buffer of ${bufferBytes} bytes is full. ` +
-      'Records come faster than the brokers take them: await what enqueue returns.',
-    retriable: true,
-    topic,
-  })
-}
-
-function flushError(failed: { readonly error: KafkaError; readonly records: number }): KafkaError {
-  const { error, records } = failed
-  return new KafkaError({
-    code: error.code,
-    message: `${records} enqueued record${records === 1 ? '' : 's'} could not be delivered. The first: ${error.message}`,
-    retriable: error.retriable,
-    fatal: error.fatal,
-    api: error.api,
-    broker: error.broker,
-    topic: error.topic,
-    partition: error.partition,
-    cause: error,
-  })
 }

@@ -1,7 +1,7 @@
 /**
- * Brings sealed batches to the brokers that lead their partitions: gathers the partitions of a broker into one Produce
- * request, keeps a bounded number of requests under way, and carries answers back to the partition queues. Order and
- * sequence numbers are the queues' business; which record is in which batch the producer's.
+ * Brings sealed batches to the brokers that lead their partitions: gathers the partitions of a broker into one
+ * Produce request, keeps a bounded number of requests under way, and carries answers back to the partition queues.
+ * Order and sequence numbers are the queues' business; which record is in which batch the producer's.
  */
 import { type Cluster, type Lane } from '../cluster.ts'
 import { type Connection } from '../connection.ts'

@@ -1,6 +1,6 @@
 /**
- * What the producer keeps of one topic: a queue for each partition, the partitions that have a leader, and the records
- * that came before the topic's metadata did.
+ * What the producer keeps of one topic: a queue for each partition, the partitions that have a leader, and the
+ * records that came before the topic's metadata did.
  */
 import { type KafkaError } from '../errors.ts'
 import { type TopicMetadata } from '../metadata.ts'

@@ -61,7 +61,10 @@ export interface ProducerOptions<K = Bytes, V = Bytes> {
   readonly maxRequestBytes?: number
   /** Produce requests under way per broker: 1 .. 5 where idempotent. Default 5. */
   readonly maxInFlightRequests?: number
-  /** How long a record may take from `send` or `enqueue` to the broker's acknowledgement, all retries included. Default 120,000. */
+  /**
+   * How long a record may take from `send` or `enqueue` to the broker's acknowledgement, all retries included. Default
+   * 120,000.
+   */
   readonly deliveryTimeoutMs?: number
   /** How long a broker may take to acknowledge one request. Default: `requestTimeoutMs` of `Kafka`. */
   readonly requestTimeoutMs?: number

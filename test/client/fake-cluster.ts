@@ -24,6 +24,9 @@ import {
   frameLength,
 } from '../../client/protocol/frame.ts'
 import { type FetchRequest } from '../../client/protocol/messages/fetch.ts'
+import { type ListOffsetsRequest } from '../../client/protocol/messages/list-offsets.ts'
+import { type MetadataRequest } from '../../client/protocol/messages/metadata.ts'
+import { type OffsetForLeaderEpochRequest } from '../../client/protocol/messages/offset-for-leader-epoch.ts'
 import { type ProduceRequest } from '../../client/protocol/messages/produce.ts'
 import { Reader } from '../../client/protocol/reader.ts'
 import { decodeRecords } from '../../client/protocol/record.ts'
@@ -33,9 +36,8 @@ export interface FakeRequest {
   readonly broker: number
   readonly api: string
   readonly version: number
-  // The body is whatever the API's request is: tests know which they look at.
-  // biome-ignore lint/suspicious/noExplicitAny: see above
-  readonly body: any
+  /** Whatever the API's request is: tests know which they look at. */
+  readonly body: unknown
 }
 
 /**
@@ -298,7 +300,7 @@ export class FakeCluster {
       case 'ApiVersions':
         return { errorCode: 0, apiKeys: this.#versions() }
       case 'Metadata':
-        return this.#metadata(request.body.topics, request.body.allowAutoTopicCreation)
+        return this.#metadata(request.body as MetadataRequest)
       case 'InitProducerId':
         return { errorCode: error, producerId: this.#nextProducerId++, producerEpoch: 0 }
       case 'Produce':
@@ -322,8 +324,8 @@ export class FakeCluster {
     })).filter(({ minVersion, maxVersion }) => maxVersion >= minVersion)
   }
 
-  #metadata(topics: { name: string }[] | null, mayCreate: boolean) {
-    const names = topics === null ? [...this.topics.keys()] : topics.map(({ name }) => name)
+  #metadata({ topics, allowAutoTopicCreation: mayCreate }: MetadataRequest) {
+    const names = topics === null ? [...this.topics.keys()] : topics.map(({ name }) => name!)
     return {
       brokers: this.#brokers.map(({ port }, nodeId) => ({ nodeId, host: '127.0.0.1', port })),
       clusterId: 'fake',
@@ -446,48 +448,44 @@ export class FakeCluster {
 
   #listOffsets(request: FakeRequest, error: number) {
     return {
-      topics: request.body.topics.map(
-        (topic: { name: string; partitions: { partitionIndex: number; timestamp: number }[] }) => ({
-          name: topic.name,
-          partitions: topic.partitions.map(({ partitionIndex, timestamp }) => {
-            const partition = this.topics.get(topic.name)?.partitions[partitionIndex]
-            if (partition?.leader !== request.broker) {
-              return { partitionIndex, errorCode: ErrorCode.NOT_LEADER_OR_FOLLOWER }
-            }
-            if (error !== ErrorCode.NONE) return { partitionIndex, errorCode: error }
-            const records = partition.batches.flatMap(({ bytes }) => decodeRecords(bytes))
-            const found = records.find(record => record.timestamp >= timestamp)
-            const offset =
-              timestamp === -1
-                ? partition.endOffset
-                : timestamp === -2
-                  ? partition.startOffset
-                  : (found?.offset ?? -1)
-            return {
-              partitionIndex,
-              errorCode: 0,
-              offset,
-              timestamp: found?.timestamp ?? -1,
-              leaderEpoch: request.version >= 4 ? partition.epoch : -1,
-            }
-          }),
+      topics: (request.body as ListOffsetsRequest).topics.map(topic => ({
+        name: topic.name,
+        partitions: topic.partitions.map(({ partitionIndex, timestamp }) => {
+          const partition = this.topics.get(topic.name)?.partitions[partitionIndex]
+          if (partition?.leader !== request.broker) {
+            return { partitionIndex, errorCode: ErrorCode.NOT_LEADER_OR_FOLLOWER }
+          }
+          if (error !== ErrorCode.NONE) return { partitionIndex, errorCode: error }
+          const records = partition.batches.flatMap(({ bytes }) => decodeRecords(bytes))
+          const found = records.find(record => record.timestamp >= timestamp)
+          const offset =
+            timestamp === -1
+              ? partition.endOffset
+              : timestamp === -2
+                ? partition.startOffset
+                : (found?.offset ?? -1)
+          return {
+            partitionIndex,
+            errorCode: 0,
+            offset,
+            timestamp: found?.timestamp ?? -1,
+            leaderEpoch: request.version >= 4 ? partition.epoch : -1,
+          }
         }),
-      ),
+      })),
     }
   }
 
   #epochEnds(request: FakeRequest) {
     return {
-      topics: request.body.topics.map(
-        (topic: { topic: string; partitions: { partition: number; leaderEpoch: number }[] }) => ({
-          topic: topic.topic,
-          partitions: topic.partitions.map(({ partition: index, leaderEpoch }) => {
-            const partition = this.partition(topic.topic, index)
-            const endOffset = partition.epochStarts[leaderEpoch + 1] ?? partition.endOffset
-            return { partition: index, errorCode: 0, leaderEpoch, endOffset }
-          }),
+      topics: (request.body as OffsetForLeaderEpochRequest).topics.map(topic => ({
+        topic: topic.topic,
+        partitions: topic.partitions.map(({ partition: index, leaderEpoch }) => {
+          const partition = this.partition(topic.topic, index)
+          const endOffset = partition.epochStarts[leaderEpoch + 1] ?? partition.endOffset
+          return { partition: index, errorCode: 0, leaderEpoch, endOffset }
         }),
-      ),
+      })),
     }
   }
 }
