@@ -21,7 +21,7 @@ export interface MemoryEnv extends Env {
 export interface MemoryEnvOptions {
   /** Default 1. */
   readonly seed?: number
-  /** Take over the disk of an earlier life. */
+  /** Take over the disk of an earlier life: what is still running in that one is dead after a crash. */
   readonly disk?: MemoryDisk
   readonly diskOptions?: MemoryDiskOptions
   readonly networkOptions?: MemoryNetworkOptions
@@ -33,7 +33,7 @@ export function createMemoryEnv(options: MemoryEnvOptions = {}): MemoryEnv {
     clock,
     timers: clock,
     random: new SeededRandom(options.seed ?? 1),
-    disk: options.disk ?? new MemoryDisk(options.diskOptions),
+    disk: options.disk?.view() ?? new MemoryDisk(options.diskOptions),
     network: new MemoryNetwork(options.networkOptions),
     log: new CollectingLog(),
   }

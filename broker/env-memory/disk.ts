@@ -5,70 +5,23 @@
  * the rest it likes.
  */
 import { assert } from '../../client/protocol/assert.ts'
-import {
-  type DirectoryEntry,
-  type Disk,
-  DiskError,
-  type DiskErrorCode,
-  type DiskFile,
-  type OpenMode,
-} from '../env.ts'
+import { type DirectoryEntry, type Disk, DiskError, type DiskFile, type OpenMode } from '../env.ts'
 import { MemoryBytes } from './memory-bytes.ts'
-import { type SeededRandom } from './random.ts'
-
-export type DiskOperation =
-  | 'open'
-  | 'read'
-  | 'write'
-  | 'sync'
-  | 'truncate'
-  | 'rename'
-  | 'remove'
-  | 'list'
-  | 'makeDirectory'
-  | 'syncDirectory'
-
-export interface DiskFault {
-  readonly operation: DiskOperation
-  /** Only paths that it matches; default: all. */
-  readonly path?: RegExp
-  readonly code: DiskErrorCode
-  /** Operations that match and still succeed before. Default 0. */
-  readonly after?: number
-  /** How often it strikes; default: until removed. */
-  readonly times?: number
-  /** For a write: bytes that still arrive. Default 0. */
-  readonly writtenBytes?: number
-}
+import {
+  type CrashOptions,
+  crashFile,
+  type DiskFault,
+  type DiskOperation,
+  type FileNode,
+  faultError,
+  MemoryFile,
+} from './memory-file.ts'
 
 export interface MemoryDiskOptions {
   /** Keep what a crash needs; costs a copy of every byte that is not synced. Default false. */
   readonly trackCrashes?: boolean
   /** Writing beyond it fails with DISK_FULL. Default: no bound. */
   readonly capacityBytes?: number
-}
-
-export interface CrashOptions {
-  /** `none`: only what was synced survives. `all`: everything does (a killed process). `random`: any part does. */
-  readonly keep: 'none' | 'all' | 'random'
-  /** Wanted for `random`. */
-  readonly random?: SeededRandom
-}
-
-/** Unsynced bytes survive or vanish in pieces of this size; sectors are smaller, pages larger. */
-const CRASH_PIECE_BYTES = 512
-
-type FileChange =
-  | { readonly kind: 'write'; position: number; bytes: Buffer }
-  | { readonly kind: 'size'; size: number }
-
-interface FileNode {
-  readonly kind: 'file'
-  bytes: MemoryBytes
-  /** Null without crash tracking. */
-  durable: MemoryBytes | null
-  /** Since the last sync, in order. */
-  changes: FileChange[]
 }
 
 interface FolderNode {
@@ -86,34 +39,67 @@ interface NameChange {
   readonly added: readonly (readonly [string, Node])[]
 }
 
-export class MemoryDisk implements Disk {
-  readonly #trackCrashes: boolean
-  readonly #root: FolderNode
-  readonly #faults = new Set<{ fault: DiskFault; seen: number; struck: number }>()
-  readonly #holds = new Set<{ operation: DiskOperation; path: RegExp; released: Promise<void> }>()
-  readonly #locks = new Set<string>()
-  /** Raised by a crash: handles from before it are dead. */
-  #life = 0
-  #usedBytes = 0
+/** What all views of one disk share. */
+interface DiskState {
+  readonly trackCrashes: boolean
+  readonly root: FolderNode
+  readonly faults: Set<{ fault: DiskFault; seen: number; struck: number }>
+  readonly holds: Set<{ operation: DiskOperation; path: RegExp; released: Promise<void> }>
+  readonly locks: Set<string>
+  /** Raised by a crash: handles and views from before it are dead. */
+  life: number
+  usedBytes: number
   capacityBytes: number
+}
 
-  constructor(options: MemoryDiskOptions = {}) {
-    this.#trackCrashes = options.trackCrashes ?? false
-    this.capacityBytes = options.capacityBytes ?? Number.POSITIVE_INFINITY
-    this.#root = this.#folder()
+export class MemoryDisk implements Disk {
+  readonly #state: DiskState
+  /** The life that this view belongs to; null for the disk itself, which outlives all crashes. */
+  #ownLife: number | null = null
+
+  constructor(options: MemoryDiskOptions = {}, shared?: DiskState) {
+    const trackCrashes = options.trackCrashes ?? false
+    this.#state = shared ?? {
+      trackCrashes,
+      root: newFolder(trackCrashes),
+      faults: new Set(),
+      holds: new Set(),
+      locks: new Set(),
+      life: 0,
+      usedBytes: 0,
+      capacityBytes: options.capacityBytes ?? Number.POSITIVE_INFINITY,
+    }
+  }
+
+  /**
+   * The same disk as one process sees it: from the next crash on, nothing that still runs in that process changes a thing.
+   * It can be looked at, though.
+   */
+  view(): MemoryDisk {
+    const view = new MemoryDisk({}, this.#state)
+    view.#ownLife = this.#state.life
+    return view
   }
 
   // ------------------------------------------------------------------------------------- for tests
 
   get usedBytes(): number {
-    return this.#usedBytes
+    return this.#state.usedBytes
+  }
+
+  get capacityBytes(): number {
+    return this.#state.capacityBytes
+  }
+
+  set capacityBytes(bytes: number) {
+    this.#state.capacityBytes = bytes
   }
 
   /** Makes operations fail until the returned function is called. */
   inject(fault: DiskFault): () => void {
     const entry = { fault, seen: 0, struck: 0 }
-    this.#faults.add(entry)
-    return () => void this.#faults.delete(entry)
+    this.#state.faults.add(entry)
+    return () => void this.#state.faults.delete(entry)
   }
 
   /** Asynchronous operations that match wait until the returned function is called; synchronous ones do not. */
@@ -123,24 +109,24 @@ export class MemoryDisk implements Disk {
       release = resolve
     })
     const entry = { operation, path, released }
-    this.#holds.add(entry)
+    this.#state.holds.add(entry)
     return () => {
-      this.#holds.delete(entry)
+      this.#state.holds.delete(entry)
       release()
     }
   }
 
   /** Power is cut: handles die, locks are free, unsynced bytes and names survive as `options` say. */
   crash(options: CrashOptions): void {
-    assert(this.#trackCrashes, 'crash wants a MemoryDisk made with trackCrashes')
+    assert(this.#state.trackCrashes, 'crash wants a MemoryDisk made with trackCrashes')
     assert(
       options.keep !== 'random' || options.random !== undefined,
       'a random crash wants its source of chance',
     )
-    this.#life++
-    this.#locks.clear()
-    this.#crashFolder(this.#root, options)
-    this.#usedBytes = sizeOf(this.#root)
+    this.#state.life++
+    this.#state.locks.clear()
+    this.#crashFolder(this.#state.root, options)
+    this.#state.usedBytes = sizeOf(this.#state.root)
   }
 
   /** Flips bits of a file, in the visible and in the durable image: bit rot. */
@@ -170,7 +156,7 @@ export class MemoryDisk implements Disk {
     const node: FileNode = {
       kind: 'file',
       bytes: new MemoryBytes(),
-      durable: this.#trackCrashes ? new MemoryBytes() : null,
+      durable: this.#state.trackCrashes ? new MemoryBytes() : null,
       changes: [],
     }
     this.#change(folder, { removed: [], added: [[name, node]] })
@@ -190,11 +176,11 @@ export class MemoryDisk implements Disk {
 
   async makeDirectory(path: string): Promise<void> {
     await this.#enter('makeDirectory', path)
-    let folder = this.#root
+    let folder = this.#state.root
     for (const name of parts(path)) {
       let next = folder.names.get(name)
       if (next === undefined) {
-        next = this.#folder()
+        next = newFolder(this.#state.trackCrashes)
         this.#change(folder, { removed: [], added: [[name, next]] })
       }
       if (next.kind === 'file')
@@ -212,7 +198,7 @@ export class MemoryDisk implements Disk {
     const target = toFolder.names.get(toName)
     if (target === node) return
     if (target?.kind === 'directory') throw new DiskError('NOT_EMPTY', to, 'a folder is in the way')
-    if (target !== undefined) this.#usedBytes -= target.bytes.size
+    if (target !== undefined) this.#state.usedBytes -= target.bytes.size
     if (fromFolder === toFolder) {
       this.#change(fromFolder, { removed: [fromName], added: [[toName, node]] })
     } else {
@@ -227,7 +213,7 @@ export class MemoryDisk implements Disk {
     const node = folder.names.get(name)
     if (node === undefined) throw notFound(path)
     if (node.kind === 'directory') throw new DiskError('ACCESS_DENIED', path, 'it is a folder')
-    this.#usedBytes -= node.bytes.size
+    this.#state.usedBytes -= node.bytes.size
     this.#change(folder, { removed: [name], added: [] })
   }
 
@@ -236,7 +222,7 @@ export class MemoryDisk implements Disk {
     const node = this.#lookup(path)
     if (node === undefined) return
     const [folder, name] = this.#parent(path)
-    this.#usedBytes -= sizeOf(node)
+    this.#state.usedBytes -= sizeOf(node)
     this.#change(folder, { removed: [name], added: [] })
   }
 
@@ -257,37 +243,45 @@ export class MemoryDisk implements Disk {
   }
 
   async space(_path: string): Promise<{ totalBytes: number; freeBytes: number }> {
-    const totalBytes = Math.min(this.capacityBytes, 2 ** 40)
-    return { totalBytes, freeBytes: Math.max(0, totalBytes - this.#usedBytes) }
+    const totalBytes = Math.min(this.#state.capacityBytes, 2 ** 40)
+    return { totalBytes, freeBytes: Math.max(0, totalBytes - this.#state.usedBytes) }
   }
 
   async lock(path: string): Promise<() => Promise<void>> {
-    if (this.#locks.has(path))
+    if (this.#state.locks.has(path))
       throw new DiskError('LOCKED', path, 'the data folder is in use by this process')
-    this.#locks.add(path)
-    return async () => void this.#locks.delete(path)
+    this.#state.locks.add(path)
+    const { life } = this.#state
+    return async () => {
+      // After a crash the lock may be somebody else's.
+      if (life === this.#state.life) this.#state.locks.delete(path)
+    }
   }
 
   // ------------------------------------------------------------------------------------- inside
 
   #handle(path: string, node: FileNode, readOnly: boolean): DiskFile {
-    const life = this.#life
+    const life = this.#state.life
     return new MemoryFile(path, node, readOnly, {
       enter: operation => this.#enter(operation, path),
       strike: (operation): DiskFault | null => this.#strike(operation, path),
-      isAlive: () => this.#life === life,
+      isAlive: () => this.#state.life === life,
       grow: bytes => {
         // Whatever does not fit is not written; the caller is told how much did.
-        const granted = Math.min(bytes, Math.max(0, this.capacityBytes - this.#usedBytes))
-        this.#usedBytes += granted
+        const granted = Math.min(bytes, Math.max(0, this.#state.capacityBytes - this.#state.usedBytes))
+        this.#state.usedBytes += granted
         return granted
       },
     })
   }
 
   async #enter(operation: DiskOperation, path: string): Promise<void> {
-    for (const hold of this.#holds) {
+    for (const hold of this.#state.holds) {
       if (hold.operation === operation && hold.path.test(path)) await hold.released
+    }
+    const isDead = this.#ownLife !== null && this.#ownLife !== this.#state.life
+    if (isDead && operation !== 'list' && operation !== 'read') {
+      throw new DiskError('IO_ERROR', path, 'the power was cut in the life of who asks')
     }
     // A write decides itself, because part of it may succeed.
     if (operation === 'write') return
@@ -296,23 +290,14 @@ export class MemoryDisk implements Disk {
   }
 
   #strike(operation: DiskOperation, path: string): DiskFault | null {
-    for (const entry of this.#faults) {
+    for (const entry of this.#state.faults) {
       const { fault } = entry
       if (fault.operation !== operation || fault.path?.test(path) === false) continue
       if (entry.seen++ < (fault.after ?? 0)) continue
-      if (++entry.struck >= (fault.times ?? Infinity)) this.#faults.delete(entry)
+      if (++entry.struck >= (fault.times ?? Infinity)) this.#state.faults.delete(entry)
       return fault
     }
     return null
-  }
-
-  #folder(): FolderNode {
-    return {
-      kind: 'directory',
-      names: new Map(),
-      durable: this.#trackCrashes ? new Map() : null,
-      changes: [],
-    }
   }
 
   #change(folder: FolderNode, change: NameChange): void {
@@ -321,7 +306,7 @@ export class MemoryDisk implements Disk {
   }
 
   #lookup(path: string): Node | undefined {
-    let node: Node | undefined = this.#root
+    let node: Node | undefined = this.#state.root
     for (const name of parts(path)) {
       if (node?.kind !== 'directory') return undefined
       node = node.names.get(name)
@@ -361,165 +346,13 @@ export class MemoryDisk implements Disk {
   }
 }
 
-interface FileHost {
-  enter(operation: DiskOperation): Promise<void>
-  strike(operation: DiskOperation): DiskFault | null
-  isAlive(): boolean
-  /** Takes space; returns the bytes granted. Negative gives back. */
-  grow(bytes: number): number
-}
-
-class MemoryFile implements DiskFile {
-  readonly path: string
-  readonly #node: FileNode
-  readonly #readOnly: boolean
-  readonly #host: FileHost
-  #isOpen = true
-
-  constructor(path: string, node: FileNode, readOnly: boolean, host: FileHost) {
-    this.path = path
-    this.#node = node
-    this.#readOnly = readOnly
-    this.#host = host
-  }
-
-  async read(into: Uint8Array, position: number): Promise<number> {
-    await this.#enter('read')
-    return this.#node.bytes.read(into, position)
-  }
-
-  readSync(into: Uint8Array, position: number): number {
-    this.#checkOpen()
-    const fault = this.#host.strike('read')
-    if (fault !== null) throw faultError(fault, this.path)
-    return this.#node.bytes.read(into, position)
-  }
-
-  async write(chunks: readonly Uint8Array[], position: number): Promise<void> {
-    await this.#enter('write')
-    this.writeSync(chunks, position)
-  }
-
-  writeSync(chunks: readonly Uint8Array[], position: number): void {
-    this.#checkOpen()
-    if (this.#readOnly) throw new DiskError('ACCESS_DENIED', this.path, 'the file was opened to be read')
-    const fault = this.#host.strike('write')
-    let left = fault === null ? Infinity : (fault.writtenBytes ?? 0)
-    let at = position
-    for (const chunk of chunks) {
-      const piece = left >= chunk.length ? chunk : chunk.subarray(0, left)
-      this.#put(piece, at)
-      at += piece.length
-      left -= piece.length
-      if (piece.length < chunk.length) break
-    }
-    if (fault !== null) throw faultError(fault, this.path)
-  }
-
-  async sync(): Promise<void> {
-    await this.#enter('sync')
-    const node = this.#node
-    if (node.durable === null) return
-    for (const change of node.changes) applyChange(node.durable, change)
-    node.changes = []
-  }
-
-  async truncate(size: number): Promise<void> {
-    await this.#enter('truncate')
-    this.#resize(size)
-  }
-
-  async allocate(size: number): Promise<void> {
-    await this.#enter('truncate')
-    if (size > this.#node.bytes.size) this.#resize(size)
-  }
-
-  async size(): Promise<number> {
-    this.#checkOpen()
-    return this.#node.bytes.size
-  }
-
-  async close(): Promise<void> {
-    this.#isOpen = false
-  }
-
-  async #enter(operation: DiskOperation): Promise<void> {
-    this.#checkOpen()
-    await this.#host.enter(operation)
-    // The power may have been cut while the operation waited: then it must not touch the new life's bytes.
-    if (!this.#host.isAlive()) throw new DiskError('IO_ERROR', this.path, 'the power was cut')
-  }
-
-  #put(bytes: Uint8Array, position: number): void {
-    const growth = Math.max(0, position + bytes.length - this.#node.bytes.size)
-    const granted = this.#host.grow(growth)
-    const piece =
-      granted === growth ? bytes : bytes.subarray(0, Math.max(0, bytes.length - (growth - granted)))
-    if (piece.length > 0) {
-      this.#node.bytes.write(piece, position)
-      this.#track({ kind: 'write', position, bytes: piece as Buffer })
-    }
-    if (granted < growth) throw new DiskError('DISK_FULL', this.path, 'no space is left on the disk')
-  }
-
-  #resize(size: number): void {
-    const growth = size - this.#node.bytes.size
-    const granted = this.#host.grow(growth)
-    if (granted < growth) {
-      this.#host.grow(-granted)
-      throw new DiskError('DISK_FULL', this.path, 'no space is left on the disk')
-    }
-    this.#node.bytes.resize(size)
-    this.#track({ kind: 'size', size })
-  }
-
-  #track(change: FileChange): void {
-    if (this.#node.durable === null) return
-    // The caller may reuse its buffer as soon as the write is done.
-    const kept = change.kind === 'write' ? { ...change, bytes: Buffer.from(change.bytes) } : change
-    this.#node.changes.push(kept)
-  }
-
-  #checkOpen(): void {
-    if (!this.#isOpen) throw new DiskError('IO_ERROR', this.path, 'the file is used after it was closed')
-    if (!this.#host.isAlive())
-      throw new DiskError('IO_ERROR', this.path, 'the file was open when the power was cut')
-  }
-}
-
-function applyChange(image: MemoryBytes, change: FileChange): void {
-  if (change.kind === 'size') image.resize(change.size)
-  else image.write(change.bytes, change.position)
+function newFolder(trackCrashes: boolean): FolderNode {
+  return { kind: 'directory', names: new Map(), durable: trackCrashes ? new Map() : null, changes: [] }
 }
 
 function applyNames(names: Map<string, Node>, change: NameChange): void {
   for (const name of change.removed) names.delete(name)
   for (const [name, node] of change.added) names.set(name, node)
-}
-
-function crashFile(node: FileNode, { keep, random }: CrashOptions): void {
-  assert(node.durable !== null, 'a tracked file has a durable image')
-  for (const change of node.changes) {
-    if (keep === 'none') break
-    if (keep === 'all') applyChange(node.durable, change)
-    else if (change.kind === 'size') {
-      if (random!.int(2) === 0) node.durable.resize(change.size)
-    } else keepSomePieces(node.durable, change.position, change.bytes, random!)
-  }
-  node.changes = []
-  node.bytes = node.durable.clone()
-}
-
-/** Each aligned piece of a write survives or does not, on its own: pages are written back in any order. */
-function keepSomePieces(image: MemoryBytes, position: number, bytes: Buffer, random: SeededRandom): void {
-  const mood = random.int(4)
-  for (let at = 0; at < bytes.length; ) {
-    const length = Math.min(bytes.length - at, CRASH_PIECE_BYTES - ((position + at) % CRASH_PIECE_BYTES))
-    // Mostly all or nothing of a write; a real cut is seldom a coin for each sector.
-    const survives = mood === 0 ? false : mood === 1 ? true : random.int(2) === 0
-    if (survives) image.write(bytes.subarray(at, at + length), position + at)
-    at += length
-  }
 }
 
 function sizeOf(node: Node): number {
@@ -535,8 +368,4 @@ function parts(path: string): string[] {
 
 function notFound(path: string): DiskError {
   return new DiskError('NOT_FOUND', path, 'there is no such file or folder')
-}
-
-function faultError(fault: DiskFault, path: string): DiskError {
-  return new DiskError(fault.code, path, `injected fault: ${fault.operation} failed`)
 }

@@ -100,13 +100,21 @@ export class LogCutter {
     // on: an empty folder would begin at offset 0 again.
     await this.#writer.syncNow()
     let count = 0
+    const spares: string[] = []
     while (this.#isFirstBelow(offset)) {
       const first = this.#segments.shift()!
       const isIdle = this.#release(first)
       const isWarm = this.#shared.clock.monotonicMs() - first.sealedMs < WARM_MS
-      for (const path of first.paths) await this.#markDeleted(path, isIdle && isWarm && path === first.path)
+      for (const path of first.paths) await this.#markDeleted(path)
+      if (isIdle && isWarm) spares.push(`${first.path}${DELETED_SUFFIX}`)
       count++
     }
+    // A file may only be written over when its old name is gone for good: else a power cut could bring that back, with
+    // batches in it that belong to another segment.
+    if (spares.length > 0) await this.#shared.disk.syncDirectory(this.#directory)
+    this.#deleted = this.#deleted.map(file =>
+      spares.includes(file.path) ? { ...file, isSpare: true } : file,
+    )
     this.#reader.forget()
     this.#writer.namesChanged()
     await this.#snapshots.removeBefore(this.#segments[0]!.baseOffset)
@@ -228,11 +236,11 @@ export class LogCutter {
     return this.#shared.files.forget(segment.path)
   }
 
-  async #markDeleted(path: string, isSpare: boolean): Promise<void> {
+  async #markDeleted(path: string): Promise<void> {
     const deleted = `${path}${DELETED_SUFFIX}`
     try {
       await this.#shared.disk.rename(path, deleted)
-      this.#deleted.push({ path: deleted, sinceMs: this.#shared.clock.monotonicMs(), isSpare })
+      this.#deleted.push({ path: deleted, sinceMs: this.#shared.clock.monotonicMs(), isSpare: false })
     } catch (error) {
       if (!(error instanceof DiskError && error.code === 'NOT_FOUND')) throw error
     }

@@ -108,6 +108,23 @@ t.test('a crash loses what was not synced: bytes, names, renames', async t => {
   await t.rejects(kept.write([Buffer.from('x')], 0), /power was cut/)
 })
 
+t.test('who lived before a crash changes nothing after it', async t => {
+  const disk = new MemoryDisk({ trackCrashes: true })
+  const { disk: before } = createMemoryEnv({ disk })
+  await before.makeDirectory('/d')
+  await before.syncDirectory('/')
+  const unlock = await before.lock('/d')
+  disk.crash({ keep: 'all' })
+  await t.rejects(before.open('/d/f', 'create'), /power was cut/)
+  await t.rejects(before.rename('/d', '/e'), /power was cut/)
+  t.same(await before.list('/d'), [], 'looking is allowed')
+  const { disk: after } = createMemoryEnv({ disk })
+  await after.open('/d/f', 'create')
+  await after.lock('/d')
+  await unlock()
+  await t.rejects(after.lock('/d'), { code: 'LOCKED' }, 'a lock of the dead is not the lock of the living')
+})
+
 t.test('a random crash keeps parts of unsynced writes, the same with the same seed', async t => {
   const outcome = async (seed: number): Promise<string> => {
     const disk = new MemoryDisk({ trackCrashes: true })

@@ -34,7 +34,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('write' as const) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('sync' as const) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('roll' as const) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('roll' as const) }) },
   {
     weight: 4,
     arbitrary: fc.record({
