@@ -94,7 +94,7 @@ interface AckDebt {
   count: number
 }
 
-/** Socket -> CRC-32C -> append -> ack. All connections share one file, which is written over from the start when it is full. */
+/** Socket -> CRC-32C -> append -> ack. All connections share one file, written over from the start when it is full. */
 class AppendPipe {
   private readonly fd: number
   private readonly fileBytes: number

@@ -36,9 +36,11 @@ const STYLE = `
 :root { color-scheme: light dark; --ground: #fbfbfa; --card: #ffffff; --ink: #1b1f24; --quiet: #667078; --line: #e4e6e8;
   --accent: #0f766e; --accent-soft: #99d5cd; --second: #b45309; --third: #6d28d9; --bad: #b42318; --bar: #cfd5da }
 @media (prefers-color-scheme: dark) { :root { --ground: #121517; --card: #1a1e21; --ink: #e7eaec; --quiet: #97a1a9;
-  --line: #2b3135; --accent: #2dd4bf; --accent-soft: #155e57; --second: #f59e0b; --third: #a78bfa; --bad: #f97066; --bar: #3a4248 } }
+  --line: #2b3135; --accent: #2dd4bf; --accent-soft: #155e57; --second: #f59e0b;
+  --third: #a78bfa; --bad: #f97066; --bar: #3a4248 } }
 * { box-sizing: border-box }
-body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif }
+body { margin: 0; background: var(--ground); color: var(--ink);
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif }
 main { max-width: 1080px; margin: 0 auto; padding: 40px 24px 64px }
 h1 { font-size: 26px; font-weight: 650; letter-spacing: -.01em; margin: 0 }
 h2 { font-size: 16px; font-weight: 600; margin: 0 0 2px }
@@ -47,7 +49,8 @@ p.sub, .note { color: var(--quiet); margin: 4px 0 0 }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 28px 0 }
 .card, section { background: var(--card); border: 1px solid var(--line); border-radius: 10px }
 .card { padding: 14px 16px }
-.card b { display: block; font-size: 24px; font-weight: 620; letter-spacing: -.02em; font-variant-numeric: tabular-nums }
+.card b { display: block; font-size: 24px; font-weight: 620; letter-spacing: -.02em;
+  font-variant-numeric: tabular-nums }
 .card b small { font-size: 13px; font-weight: 500; color: var(--quiet); margin-left: 4px; letter-spacing: 0 }
 .card { white-space: nowrap }
 .card span { color: var(--quiet); font-size: 13px }
@@ -59,13 +62,15 @@ th { color: var(--quiet); font-weight: 500; font-size: 13px }
 th:first-child, td:first-child { text-align: left; padding-left: 0 }
 tr:last-child td { border-bottom: 0 }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 0 40px }
-.bars { display: grid; grid-template-columns: minmax(180px, 300px) 1fr 88px; gap: 14px 16px; align-items: center; margin-top: 16px }
-.track { position: relative; height: 26px; border-radius: 5px; background: color-mix(in srgb, var(--bar) 45%, transparent) }
+.bars { display: grid; grid-template-columns: minmax(180px, 300px) 1fr 88px;
+  gap: 14px 16px; align-items: center; margin-top: 16px }
+.track { position: relative; height: 26px; border-radius: 5px;
+  background: color-mix(in srgb, var(--bar) 45%, transparent) }
 .fill { position: absolute; inset: 0 auto 0 0; border-radius: 5px; background: var(--accent) }
 .fill.low { background: var(--second) }
 .goal { position: absolute; top: -4px; bottom: -4px; width: 2px; background: var(--ink); opacity: .75 }
-.dot { position: absolute; top: 50%; width: 7px; height: 7px; margin: -3.5px 0 0 -3.5px; border-radius: 50%; background: var(--card);
-  border: 1.5px solid var(--ink); opacity: .8 }
+.dot { position: absolute; top: 50%; width: 7px; height: 7px; margin: -3.5px 0 0 -3.5px;
+  border-radius: 50%; background: var(--card); border: 1.5px solid var(--ink); opacity: .8 }
 .value { font-weight: 620; text-align: right; font-variant-numeric: tabular-nums }
 .value small { display: block; color: var(--quiet); font-weight: 400; font-size: 12px }
 main .u-legend :is(th, td) { border: 0; padding: 2px 6px }

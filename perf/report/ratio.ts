@@ -55,9 +55,9 @@ function bar(result: Measured): string {
 function html(run: BenchRun): Promise<string> {
   const body = `<section>
 <h2>Ratio to the bare pipe</h2>
-<p class="note">The pipe is a server without a protocol, written as well as we know how: it checks the bytes, appends them and
-acknowledges, or sends them. Both were driven in turn by the same generator with the same bytes. The whole track is the pipe;
-the line is the target, each dot one round, the bar the median.</p>
+<p class="note">The pipe is a server without a protocol, written as well as we know how: it checks the bytes, appends
+them and acknowledges, or sends them. Both were driven in turn by the same generator with the same bytes. The whole
+track is the pipe; the line is the target, each dot one round, the bar the median.</p>
 <div class="bars">
 ${run.results.map(bar).join('\n')}
 </div>

@@ -160,16 +160,20 @@ const fade = name => 'color-mix(in srgb, ' + colour(name) + ' 16%, transparent)'
 const axis = (more = {}) => ({ stroke: colour('--quiet'), grid: { stroke: colour('--line'), width: 1 },
   ticks: { stroke: colour('--line'), width: 1, size: 5 }, font: '12px system-ui, sans-serif', ...more });
 const ms = value => value == null ? '-' : value < 1 ? value.toFixed(3) : value < 10 ? value.toFixed(2) : value.toFixed(1);
-const powers = values => values.map(value => {
-  const power = Math.log10(value);
-  return Math.abs(power - Math.round(power)) < 1e-9 ? (value >= 1 ? value.toLocaleString('en-US') : String(value)) : '';
-});
-const majors = (_, splits) => splits.map(value => Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-9 ? value : null);
-const logAxis = more => { const made = axis(more); made.grid.filter = majors; made.ticks.filter = majors; return made; };
+const powers = values => values.map(value =>
+  !isPower(value) ? '' : value >= 1 ? value.toLocaleString('en-US') : String(value));
+const isPower = value => Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-9;
+const majors = (_, splits) => splits.map(value => isPower(value) ? value : null);
+const logAxis = more => {
+  const made = axis(more);
+  made.grid.filter = made.ticks.filter = majors;
+  return made;
+};
 const draw = (id, height, options, data) => {
   const place = document.getElementById(id);
   if (!place || data[0].length === 0) return;
-  const plot = new uPlot({ width: place.clientWidth, height, cursor: { y: false, points: { size: 6 } }, ...options }, data, place);
+  const cursor = { y: false, points: { size: 6 } };
+  const plot = new uPlot({ width: place.clientWidth, height, cursor, ...options }, data, place);
   addEventListener('resize', () => plot.setSize({ width: place.clientWidth, height }));
 };
 const samples = result.samples;
@@ -194,18 +198,22 @@ draw('latency', 280, {
   series: [seconds,
     { label: 'median', stroke: colour('--accent'), width: 2, points: { show: false }, value: (_, value) => ms(value) },
     { label: 'p99', stroke: colour('--second'), width: 2, points: { show: false }, value: (_, value) => ms(value) },
-    { label: 'max', stroke: colour('--third'), width: 1.5, dash: [4, 4], points: { show: false }, value: (_, value) => ms(value) }],
+    { label: 'max', stroke: colour('--third'), width: 1.5, dash: [4, 4], points: { show: false },
+      value: (_, value) => ms(value) }],
 }, [times, ...['p50', 'p99', 'max'].map(key => samples.map(sample => sample[key]))]);
 const points = result.curve.filter(point => point.percentile < 100);
 const nines = point => 100 / (100 - point.percentile);
-const share = value => { const left = 100 / value; return (100 - left).toFixed(Math.max(0, Math.round(-Math.log10(left)))) + '%'; };
+const share = value => {
+  const left = 100 / value;
+  return (100 - left).toFixed(Math.max(0, Math.round(-Math.log10(left)))) + '%';
+};
 draw('curve', 280, {
   scales: { x: { time: false, distr: 3, log: 10, range: (_, min, max) => [1, Math.max(10, max)] },
     y: { range: (_, min, max) => [0, (max || 1) * 1.08] } },
-  axes: [logAxis({ values: (_, values) => values.map(value => {
-      const power = Math.log10(value); return Math.abs(power - Math.round(power)) < 1e-9 ? (value === 1 ? '0%' : share(value)) : ''; }) }),
+  axes: [logAxis({ values: (_, values) => values.map(value => isPower(value) ? share(value) : '') }),
     axis({ size: 64 })],
   series: [{ label: 'percentile', value: (_, value) => value == null ? '-' : share(value) },
-    { label: 'ms', stroke: colour('--accent'), fill: fade('--accent'), width: 2, points: { show: false }, value: (_, value) => ms(value) }],
+    { label: 'ms', stroke: colour('--accent'), fill: fade('--accent'), width: 2, points: { show: false },
+      value: (_, value) => ms(value) }],
 }, [points.map(nines), points.map(point => point.value)]);
 `
