@@ -95,7 +95,7 @@ t.test('a transaction is answered only when a power cut cannot take it back', as
   t.same(seen.keys, ['second'])
   env.disk.crash({ keep: 'none' })
 
-  const again = await open(env)
+  const again = await open(createMemoryEnv({ disk: env.disk }))
   t.same(await keysOf(again), ['first', 'second'])
   await again.close()
 })
