@@ -72,8 +72,8 @@ export class MemoryDisk implements Disk {
   }
 
   /**
-   * The same disk as one process sees it: from the next crash on, nothing that still runs in that process changes a thing.
-   * It can be looked at, though.
+   * The same disk as one process sees it: from the next crash on, nothing that still runs in that process changes a
+   * thing. It can be looked at, though.
    */
   view(): MemoryDisk {
     const view = new MemoryDisk({}, this.#state)
