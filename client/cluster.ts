@@ -393,7 +393,7 @@ function missingTopic(topic: string, cause: KafkaError): KafkaError {
 }
 
 function unreachable(failures: readonly KafkaError[]): KafkaError {
-  const reasons = [...new Set(failures.map(failure => failure.message))]
+  const reasons = [...new Set(failures.map(failure => failure.message.replace(/\.$/, '')))]
   return new KafkaError({
     code: 'CONNECTION_FAILED',
     message:

@@ -50,12 +50,7 @@ function connectSocket(address: BrokerAddress, options: ConnectOptions): Promise
       else reject(error)
     })
     const timer = setTimeout(() => {
-      socket.fail(
-        new SocketError(
-          'ETIMEDOUT',
-          `${address.host}:${address.port} did not accept within ${options.timeoutMs} ms`,
-        ),
-      )
+      socket.fail(new SocketError('ETIMEDOUT', `nobody accepted within ${options.timeoutMs} ms`))
     }, options.timeoutMs)
   })
 }
@@ -111,7 +106,7 @@ class NodeSocket implements ClientSocket {
       this.#socket.on('data', (chunk: Buffer) => this.#copyIn(chunk))
     }
     this.#socket.on('error', error => {
-      this.#error ??= toSocketError(error, address, this.#socket)
+      this.#error ??= toSocketError(error, this.#socket)
     })
     this.#socket.on('end', () => this.#socket.destroy())
     this.#socket.on('close', () => this.#onClose())
@@ -212,13 +207,12 @@ function codeOf(error: Error): string {
   return typeof code === 'string' ? code : 'UNKNOWN'
 }
 
-function toSocketError(error: Error, address: BrokerAddress, socket: Socket): SocketError {
+function toSocketError(error: Error, socket: Socket): SocketError {
   const code = codeOf(error)
-  const where = `${address.host}:${address.port}`
   // A host name with several addresses fails with one error for each; the first says enough.
   const inner = error instanceof AggregateError ? (error.errors[0] as Error | undefined) : undefined
   const text = inner?.message ?? error.message
   const unverified = (socket as Partial<TLSSocket>).authorizationError
   const hint = unverified ? ` (certificate: ${String(unverified)})` : ''
-  return new SocketError(code, `${where}: ${text}${hint}`, error)
+  return new SocketError(code, `${text}${hint}`, error)
 }
