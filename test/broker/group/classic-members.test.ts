@@ -70,6 +70,12 @@ t.test('a sync of somebody else, of another generation, or for another protocol 
     ErrorCode.UNKNOWN_MEMBER_ID,
   )
   t.equal(sync(shell, { groupId: '', memberId, generationId }).answer?.errorCode, ErrorCode.INVALID_GROUP_ID)
+  for (const other of [{ protocolType: 'connect' }, { protocolName: 'sticky' }]) {
+    t.equal(
+      sync(shell, { memberId, generationId, ...other }).answer?.errorCode,
+      ErrorCode.INCONSISTENT_GROUP_PROTOCOL,
+    )
+  }
   joinTwice(shell)
   t.equal(sync(shell, { memberId, generationId }).answer?.errorCode, ErrorCode.REBALANCE_IN_PROGRESS)
 })

@@ -76,7 +76,11 @@ export interface MemberOptions {
 
 export function sync(
   shell: TestShell,
-  options: MemberOptions & { readonly assignments?: Readonly<Record<string, string>> },
+  options: MemberOptions & {
+    readonly assignments?: Readonly<Record<string, string>>
+    readonly protocolType?: string
+    readonly protocolName?: string
+  },
 ): Box<GroupAnswers['sync-group']> {
   const box: Box<GroupAnswers['sync-group']> = { answer: undefined, token: 0 }
   const assignments = Object.entries(options.assignments ?? {})
@@ -90,8 +94,8 @@ export function sync(
         generationId: options.generationId,
         memberId: options.memberId,
         groupInstanceId: options.instanceId ?? null,
-        protocolType: 'consumer',
-        protocolName: null,
+        protocolType: options.protocolType ?? null,
+        protocolName: options.protocolName ?? null,
         assignments: assignments.map(([memberId, text]) => ({ memberId, assignment: Buffer.from(text) })),
       },
     },
