@@ -176,7 +176,8 @@ const draw = (id, height, options, data) => {
   const plot = new uPlot({ width: place.clientWidth, height, cursor, ...options }, data, place);
   addEventListener('resize', () => plot.setSize({ width: place.clientWidth, height }));
 };
-const samples = result.samples;
+// What is left at the end is too short to be a rate.
+const samples = result.samples.filter((sample, index) => index === 0 || sample.lengthMs > 250);
 // The first interval begins at zero: its value stands there too.
 if (samples.length) samples.unshift({ ...samples[0], atMs: 0 });
 const times = samples.map(sample => sample.atMs / 1000);
