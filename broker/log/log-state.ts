@@ -125,7 +125,8 @@ export class LogState {
 
   /**
    * Checks a produced batch and, where it may be appended, stamps `bytes` in place and gives it the next offsets.
-   * `transactionVerified`: the coordinator says that the batch's transaction is open here (KIP-890).
+   * `transactionVerified`: the coordinator says that the batch's transaction is open here (KIP-890). `isInternal`: the
+   * batch is the broker's own, which may be of any size and time.
    */
   append(
     bytes: Uint8Array,
@@ -133,9 +134,10 @@ export class LogState {
     active: SegmentFacts,
     wallMs: number,
     transactionVerified: boolean,
+    isInternal = false,
   ): AppendDecision {
     const config = this.#config
-    const refusal = checkProduce(bytes, config, wallMs)
+    const refusal = isInternal ? null : checkProduce(bytes, config, wallMs)
     if (refusal !== null) return { kind: 'refused', ...refusal }
 
     const produced = batchHasProducerId(bytes, 0) ? producedBatch(bytes) : null

@@ -9,14 +9,17 @@ import { type AppendedBatch } from '../log/log-state.ts'
 import { type ProducerRow } from '../log/producer-state.ts'
 import { type SegmentFacts } from '../log/segments.ts'
 
-/** A client's batch. It is answered by exactly one `reply` with the same token. */
+/** A batch to append. It is answered by exactly one `reply` with the same token. */
 export interface ProduceEvent<Token> {
   readonly type: 'produce'
   readonly token: Token
   /** Stamped in place where it is accepted. */
   readonly records: Uint8Array
   readonly acks: -1 | 0 | 1
+  /** Infinity: the answer waits for as long as it takes. */
   readonly timeoutMs: number
+  /** The broker has made the batch itself: it is not held to what clients are held to. */
+  readonly isInternal?: boolean
   /** The broker's clock, for timestamps. */
   readonly wallMs: number
   /** The segment that is appended to now. */

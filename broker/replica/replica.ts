@@ -16,6 +16,13 @@ import { type ProducerBatch } from '../log/producer-state.ts'
 import { AckQueue, type WaitingProduce } from './ack-queue.ts'
 import { type ProduceEvent, type ReplicaEffect, type ReplicaEvent } from './events.ts'
 
+/**
+ * Where acknowledgements do not wait for the disk, a finished segment is synced no later than this after its roll,
+ * whatever flush.ms says: it bounds what a crash makes us scan. Not at once: the system writes back by itself in the
+ * meantime, and what retention lets go before then never has to reach the disk.
+ */
+const SEALED_SYNC_MS = 10_000
+
 export interface ReplicaOptions {
   readonly brokerId: BrokerId
   readonly log: LogState
@@ -42,6 +49,8 @@ export class Replica<Token> {
   #syncAsked = 0 as Offset
   /** When the oldest record that is not durable was appended; Infinity when all are. */
   #unsyncedSinceMs = Infinity
+  /** When a segment that was rolled must be synced at the latest. */
+  #sealedSyncAtMs = Infinity
   /** Reused by every step, so that an append allocates no array. */
   readonly #effects: ReplicaEffect<Token>[] = []
 
@@ -142,6 +151,7 @@ export class Replica<Token> {
       event.active,
       event.wallMs,
       event.transactionVerified,
+      event.isInternal ?? false,
     )
     switch (decision.kind) {
       case 'refused':
@@ -250,26 +260,26 @@ export class Replica<Token> {
     const due =
       flushBeforeAck ||
       log.writtenOffset - log.durableOffset >= flushMessages ||
-      nowMs - this.#unsyncedSinceMs >= flushMs
+      nowMs - this.#unsyncedSinceMs >= flushMs ||
+      nowMs >= this.#sealedSyncAtMs
     if (due) this.#askForSync()
   }
 
   #askForSync(): void {
     this.#syncAsked = this.log.writtenOffset
+    this.#sealedSyncAtMs = Infinity
     this.#effects.push({ type: 'sync' })
   }
 
-  /**
-   * With log.flush.before.ack every write is synced anyway; else flush.ms wants a look at the clock. A finished segment
-   * is not left to the system's leisure in either case: that bounds what a crash makes us scan.
-   */
+  /** With log.flush.before.ack every write is synced anyway; else flush.ms and finished segments want a look at the clock. */
   #scheduleFlush(nowMs: number, rolled: boolean): void {
     const { flushBeforeAck, flushMs } = this.log.config
     if (flushBeforeAck) return
-    if (rolled) this.#effects.push({ type: 'sync' })
-    else if (flushMs !== Number.MAX_SAFE_INTEGER) {
-      this.#setTimer((this.#unsyncedSinceMs === Infinity ? nowMs : this.#unsyncedSinceMs) + flushMs)
-    }
+    if (rolled && this.#sealedSyncAtMs === Infinity) this.#sealedSyncAtMs = nowMs + SEALED_SYNC_MS
+    const unsyncedSinceMs = this.#unsyncedSinceMs === Infinity ? nowMs : this.#unsyncedSinceMs
+    const flushAtMs = flushMs === Number.MAX_SAFE_INTEGER ? Infinity : unsyncedSinceMs + flushMs
+    const atMs = Math.min(this.#sealedSyncAtMs, flushAtMs)
+    if (atMs !== Infinity) this.#setTimer(atMs)
   }
 
   // ------------------------------------------------------------------------------------------- commit

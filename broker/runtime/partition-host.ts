@@ -108,6 +108,16 @@ export class PartitionHost implements Wakeable {
     this.#driver.produce(records, owner, acks, timeoutMs, reply)
   }
 
+  /**
+   * Appends one record batch that the broker itself has made; `records` belong to the partition from now on. It is not
+   * held to the limits for clients. It is appended at `baseOffset` or not at all: where a batch before it was lost, what
+   * builds on that one must not be kept either. `reply` is called exactly once, when the batch is committed, however long
+   * that takes, or will not be.
+   */
+  append(records: Uint8Array, baseOffset: Offset, reply: (outcome: ProduceOutcome) => void): void {
+    this.#driver.append(records, baseOffset, reply)
+  }
+
   /** Synchronous where the tail cache has the bytes. */
   read(request: ReadRequest): FetchOutcome | Promise<FetchOutcome> {
     const files = { storage: this.#storage, hasAborted: this.#hasAborted }

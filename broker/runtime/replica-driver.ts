@@ -45,7 +45,7 @@ export interface DriverOptions {
   readonly highWatermark: Offset
   /** Of the newest producer snapshot in the folder, -1 where there is none. */
   readonly snapshotOffset: number
-  /** A segment that was rolled is durable: the moment to see which old ones may go. */
+  /** A segment was rolled and written: the moment to see which old ones may go. */
   readonly onSegmentSealed: () => void
 }
 
@@ -77,6 +77,8 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   #owner: Retained | null = null
   #outbox: ProduceReply<Reply>[] = []
   #wakePending = false
+  /** A segment was rolled, and is not written yet. */
+  #sealed = false
   #delivering = false
 
   constructor(options: DriverOptions) {
@@ -114,17 +116,40 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     }
     this.#followStorage()
     this.#owner = owner
+    this.#append({ token: reply, records, acks, timeoutMs, isInternal: false })
+    this.#owner = null
+  }
+
+  /** A batch of the broker's own; see `PartitionHost.append`. */
+  append(records: Uint8Array, baseOffset: Offset, reply: Reply): void {
+    if (this.#held !== null) {
+      this.#held.push(() => this.append(records, baseOffset, reply))
+      return
+    }
+    if (this.unavailable === null) this.#followStorage()
+    const error = this.unavailable ?? ErrorCode.NONE
+    if (error !== ErrorCode.NONE || this.replica.log.logEndOffset !== baseOffset) {
+      const message = 'records that this batch builds on are not in the log'
+      reply(this.#outcome(error === ErrorCode.NONE ? ErrorCode.KAFKA_STORAGE_ERROR : error, message, -1, -1))
+      return
+    }
+    this.#append({ token: reply, records, acks: -1, timeoutMs: Infinity, isInternal: true })
+  }
+
+  #append(produced: {
+    readonly token: Reply
+    readonly records: Uint8Array
+    readonly acks: Acks
+    readonly timeoutMs: number
+    readonly isInternal: boolean
+  }): void {
     this.step({
       type: 'produce',
-      token: reply,
-      records,
-      acks,
-      timeoutMs,
+      ...produced,
       wallMs: this.#services.clock.wallMs(),
       active: this.storage.activeSegment,
       transactionVerified: false,
     })
-    this.#owner = null
   }
 
   /** Feeds the replica and carries out what it decides; answers leave before this returns. */
@@ -158,7 +183,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
       return
     }
     if (writing === undefined) {
-      this.step({ type: 'written', endOffset: this.storage.writtenOffset })
+      this.#written()
       return
     }
     this.#writing = writing.then(
@@ -170,10 +195,17 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   #writeEnded(error: unknown): void {
     this.#writing = null
     if (this.#gone !== null) return
-    if (error === null) this.step({ type: 'written', endOffset: this.storage.writtenOffset })
+    if (error === null) this.#written()
     else this.#writeFailed(error)
     // What came in meanwhile has waited for a turn already.
     if (this.storage.writtenOffset < this.storage.endOffset) this.writePending()
+  }
+
+  #written(): void {
+    this.step({ type: 'written', endOffset: this.storage.writtenOffset })
+    if (!this.#sealed) return
+    this.#sealed = false
+    this.#onSegmentSealed()
   }
 
   #writeFailed(error: unknown): void {
@@ -213,9 +245,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     }
     if (this.#gone !== null || this.#services.halted()) return
     this.step({ type: 'synced', endOffset })
-    if (this.#snapshots.length === 0) return
-    await this.#saveSnapshots()
-    this.#onSegmentSealed()
+    if (this.#snapshots.length > 0) await this.#saveSnapshots()
   }
 
   /**
@@ -346,6 +376,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     switch (effect.type) {
       case 'roll':
         this.storage.roll(effect.baseOffset)
+        this.#sealed = true
         this.#snapshots.push({ offset: effect.baseOffset, entries: effect.producers })
         break
       case 'append': {

@@ -348,19 +348,33 @@ export class LogWriter {
       await Promise.all(dirty.map(segment => this.#syncSegment(segment)))
       // Before the names are synced, so that those of the indexes are among them.
       for (const segment of [...this.#sealed]) await this.#settle(segment)
-      if (this.#namesDirty) {
-        this.#namesDirty = false
-        await this.#shared.disk.syncDirectory(this.#directory)
-      }
-      if (this.#parentDirty) {
-        this.#parentDirty = false
-        await this.#shared.disk.syncDirectory(parentOf(this.#directory))
-      }
+      await this.#syncFolders()
     } catch (error) {
       throw this.poison(error as Error)
     }
     this.#durableOffset = Math.max(this.#durableOffset, Math.min(target, this.#writtenOffset)) as Offset
     return this.#durableOffset
+  }
+
+  /** Makes the names of the files durable, not what is in them. Only from within `exclusive`. */
+  async syncNames(): Promise<void> {
+    if (this.#failure !== null) throw this.#failure
+    try {
+      await this.#syncFolders()
+    } catch (error) {
+      throw this.poison(error as Error)
+    }
+  }
+
+  async #syncFolders(): Promise<void> {
+    if (this.#namesDirty) {
+      this.#namesDirty = false
+      await this.#shared.disk.syncDirectory(this.#directory)
+    }
+    if (this.#parentDirty) {
+      this.#parentDirty = false
+      await this.#shared.disk.syncDirectory(parentOf(this.#directory))
+    }
   }
 
   async #syncSegment(segment: Segment): Promise<void> {
