@@ -148,8 +148,8 @@ async function createTopic(broker: BrokerProcess, scenario: Scenario, partitions
   await kafka.admin().createTopics({ topics: [{ topic: scenario.name, partitions, configs }] })
 }
 
-/** Writes what a fetch case reads, to one partition after another. */
-async function fill(driver: Driver, port: number, scenario: FetchScenario, options: Options): Promise<void> {
+/** Writes what is to be there before the case is measured, to one partition after another. */
+async function fill(driver: Driver, port: number, scenario: Scenario, options: Options): Promise<void> {
   for (let partition = 0; partition < options.connections; partition += 1) {
     lastJob += 1
     await driver.run({
@@ -269,7 +269,7 @@ async function main(): Promise<void> {
     for (const scenario of options.scenarios) {
       if (broker !== null) {
         await createTopic(broker, scenario, options.connections)
-        if (scenario.kind === 'fetch') await fill(driver, broker.port, scenario, options)
+        await fill(driver, broker.port, scenario, options)
       }
       const measured = await measure(scenario, driver, pipe.ports, broker, options)
       progress('')

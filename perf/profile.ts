@@ -100,7 +100,7 @@ async function load(port: number, name: string, durationMs: number): Promise<voi
   }
   const timed = { ...common, inFlight, warmupMs: 500, durationMs, limitBytes: null }
   const produce = { kind: 'produce', acks: -1 } as const
-  const fillBytes = scenario.kind === 'fetch' ? scenario.fillBytes : 0
+  const { fillBytes } = scenario
   if (fillBytes > 0) {
     await driver.run({
       ...common,

@@ -24,6 +24,8 @@ interface CommonScenario {
 
 export interface ProduceScenario extends CommonScenario {
   readonly kind: 'produce'
+  /** Bytes written before anything is measured: until the topic has let segments go, and writes to used ones. */
+  readonly fillBytes: number
 }
 
 export interface FetchScenario extends CommonScenario {
@@ -36,6 +38,9 @@ export interface FetchScenario extends CommonScenario {
 }
 
 export type Scenario = ProduceScenario | FetchScenario
+
+/** Well above `retention.bytes`, as the pipe's file is written once before it is measured. */
+const PRODUCE_FILL_BYTES = 512 * MEBIBYTE
 
 /** Segments that are let go and used again, so that writes meet warm pages as those of the pipe do. */
 const RECYCLING = {
@@ -54,6 +59,7 @@ function produce(
 ): ProduceScenario {
   return {
     kind: 'produce',
+    fillBytes: PRODUCE_FILL_BYTES,
     name,
     title,
     pipe: synced ? 'appendSynced' : 'append',
