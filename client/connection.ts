@@ -276,6 +276,8 @@ export class Connection implements SocketReceiver {
         const frame = this.#slab.subarray(this.#start, this.#start + frameBytes)
         this.#start += frameBytes
         this.#session.receive(frame)
+        // A broker that does not know our version of ApiVersions is asked again in one of its own.
+        if (this.#session.state === 'handshake') this.flush()
         if (this.#failed()) return
       }
     } catch (error) {

@@ -280,6 +280,13 @@ export class FakeCluster {
     const body = api.request.at(version).decode(reader)
     const request = { broker, api: api.name, version, body }
     this.requests.push(request)
+    if (api.key === API.ApiVersions.key && version > this.#newest(api)) {
+      // In version 0, whatever was asked (KIP-511).
+      const apiKeys = this.#versions().filter(({ apiKey }) => apiKey === api.key)
+      const refusal = { errorCode: ErrorCode.UNSUPPORTED_VERSION, apiKeys }
+      socket.write(Buffer.concat(encodeResponse(api, 0, correlationId, refusal as never).chunks))
+      return
+    }
     const verdict = await this.intercept(request)
     if (socket.destroyed) return
     if (verdict === 'cut') {
@@ -316,11 +323,15 @@ export class FakeCluster {
     }
   }
 
+  #newest({ name, maxVersion }: Api): number {
+    return Math.min(maxVersion, this.#options.maxVersions?.[name] ?? maxVersion)
+  }
+
   #versions() {
-    return SERVED.map(({ key, name, minVersion, maxVersion }) => ({
-      apiKey: key,
-      minVersion,
-      maxVersion: Math.min(maxVersion, this.#options.maxVersions?.[name] ?? maxVersion),
+    return SERVED.map(api => ({
+      apiKey: api.key,
+      minVersion: api.minVersion,
+      maxVersion: this.#newest(api),
     })).filter(({ minVersion, maxVersion }) => maxVersion >= minVersion)
   }
 
