@@ -118,6 +118,12 @@ class MemorySocket implements Socket {
       queueMicrotask(() => done(null))
       return
     }
+    if (peer.#closed) {
+      const error = resetByPeer()
+      queueMicrotask(() => done(error))
+      this.#close(error)
+      return
+    }
     this.pendingBytes += length
     this.#writes.push({ bytesLeft: length, done })
     for (const chunk of chunks) if (chunk.length > 0) peer.#incoming.push(chunk)
@@ -132,12 +138,12 @@ class MemorySocket implements Socket {
   }
 
   destroy(): void {
+    const isClean = this.#ended && this.pendingBytes === 0 && this.#incoming.length === 0
     this.#close(null)
     const peer = this.#peer
     if (peer === null) return
-    const isClean = this.#ended && this.pendingBytes === 0
     if (isClean) peer.#wake()
-    else peer.#close(new NetworkError('ECONNRESET', 'the peer has reset the connection'))
+    else peer.#close(resetByPeer())
   }
 
   /** The peer will send no more. */
@@ -215,4 +221,8 @@ class MemorySocket implements Socket {
     }
     if (this.#ended) this.#wake()
   }
+}
+
+function resetByPeer(): NetworkError {
+  return new NetworkError('ECONNRESET', 'the peer has reset the connection')
 }

@@ -238,3 +238,34 @@ t.test('connections carry bytes in order, in whatever pieces, and end as told', 
   await listener.close()
   await t.rejects(network.connect(listener.address, 100), { code: 'ECONNREFUSED' })
 })
+
+t.test('whoever destroys a socket after its end takes nothing more from it', async t => {
+  const network = new MemoryNetwork()
+  const { clock } = createMemoryEnv()
+  const accepted: Socket[] = []
+  const listener = await network.listen({ host: '127.0.0.1', port: 0 }, socket => accepted.push(socket))
+  for (const isUnread of [true, false]) {
+    const client = await network.connect(listener.address, 100)
+    const server = accepted.at(-1)!
+    const atServer = receiver()
+    client.start(receiver())
+    client.pause()
+    server.start(atServer)
+    const failures: unknown[] = []
+    const send = (): void => server.write([Buffer.from('x')], error => failures.push(error))
+    if (isUnread) send()
+    client.end()
+    await clock.settle()
+    client.destroy()
+    await clock.settle()
+    if (!isUnread) send()
+    await clock.settle()
+    t.match(
+      failures,
+      [{ code: 'ECONNRESET' }],
+      isUnread ? 'what it has not read is lost' : 'nor what comes later',
+    )
+    t.same(atServer.events, ['ended', 'ECONNRESET'])
+  }
+  await listener.close()
+})
