@@ -2,8 +2,10 @@
  * A member of a consumer group as a client is one: it says what it owns, takes what it is given, and gives up what it
  * is not given any more.
  */
+
 import { type GroupAnswers } from '../../../broker/group/types.ts'
 import { ErrorCode } from '../../../client/protocol/errors.ts'
+import { type TopicId } from '../../../client/protocol/types.ts'
 import { freshId } from './members.ts'
 import { type TestShell, topicId } from './shell.ts'
 
@@ -20,16 +22,16 @@ export interface ConsumerOptions {
   readonly rebalanceTimeoutMs?: number
 }
 
-export function consumerHeartbeat(
-  shell: TestShell,
-  options: ConsumerOptions & {
-    readonly memberEpoch: number
-    readonly owned?: readonly { readonly topicId: string; readonly partitions: readonly number[] }[] | null
-    readonly version?: number
-  },
-): Answer {
-  return shell.ask<'consumer-group-heartbeat'>({
-    kind: 'consumer-group-heartbeat',
+export interface HeartbeatOptions extends ConsumerOptions {
+  readonly memberEpoch: number
+  readonly owned?: readonly { readonly topicId: string; readonly partitions: readonly number[] }[] | null
+  readonly version?: number
+}
+
+export function heartbeatCommand(options: HeartbeatOptions) {
+  const { topics } = options
+  return {
+    kind: 'consumer-group-heartbeat' as const,
     version: options.version ?? 1,
     clientId: 'app',
     clientHost: '/127.0.0.1',
@@ -41,23 +43,28 @@ export function consumerHeartbeat(
       instanceId: options.instanceId ?? null,
       rackId: options.rackId ?? null,
       rebalanceTimeoutMs: options.rebalanceTimeoutMs ?? -1,
-      subscribedTopicNames:
-        options.topics === undefined || options.topics === null ? null : [...options.topics],
+      subscribedTopicNames: topics === undefined || topics === null ? null : [...topics],
       subscribedTopicRegex: options.pattern ?? null,
       serverAssignor: options.assignor ?? null,
       topicPartitions:
         options.owned?.map(({ topicId, partitions }) => ({
-          topicId: topicId as ReturnType<typeof import('./shell.ts').topicId>,
+          topicId: topicId as TopicId,
           partitions: [...partitions],
         })) ?? null,
     },
-  })
+  }
+}
+
+export function consumerHeartbeat(shell: TestShell, options: HeartbeatOptions): Answer {
+  return shell.ask<'consumer-group-heartbeat'>(heartbeatCommand(options))
 }
 
 export class Consumer {
   readonly memberId: string
   readonly options: ConsumerOptions
   epoch = 0
+  /** Heartbeats sent, for whoever lets answers get lost. */
+  attempts = 0
   /** Topic ids with partitions, as 'id/partition'. */
   owned = new Set<string>()
   readonly #shell: TestShell
@@ -68,29 +75,35 @@ export class Consumer {
     this.memberId = options.memberId ?? freshId('member')
   }
 
-  /** The first, or a further heartbeat, with everything that the member has to say. What it is told it does at once. */
-  beat(changes: ConsumerOptions = {}): Answer {
-    const answer = consumerHeartbeat(this.#shell, {
+  /** The first, or a further heartbeat, with everything that the member has to say. */
+  command(changes: ConsumerOptions = {}) {
+    return heartbeatCommand({
       rebalanceTimeoutMs: 30_000,
-      topics: this.options.pattern === undefined ? ['t'] : null,
+      topics: this.options.pattern == null ? ['t'] : null,
       ...this.options,
       ...changes,
       memberId: this.memberId,
       memberEpoch: this.epoch,
       owned: this.ownedTopics(),
     })
+  }
+
+  /** As clients do when nothing has changed; the first must say everything. */
+  quietCommand() {
+    if (this.epoch === 0) return this.command()
+    const { groupId = 'g', instanceId = null } = this.options
+    return heartbeatCommand({ groupId, instanceId, memberId: this.memberId, memberEpoch: this.epoch })
+  }
+
+  /** What it is told it does at once. */
+  beat(changes: ConsumerOptions = {}): Answer {
+    const answer = this.#shell.ask<'consumer-group-heartbeat'>(this.command(changes))
     this.take(answer)
     return answer
   }
 
-  /** As clients do when nothing has changed. */
   quietBeat(): Answer {
-    const answer = consumerHeartbeat(this.#shell, {
-      groupId: this.options.groupId ?? 'g',
-      instanceId: this.options.instanceId ?? null,
-      memberId: this.memberId,
-      memberEpoch: this.epoch,
-    })
+    const answer = this.#shell.ask<'consumer-group-heartbeat'>(this.quietCommand())
     this.take(answer)
     return answer
   }
@@ -110,13 +123,13 @@ export class Consumer {
     )
   }
 
+  leaveCommand(memberEpoch: number) {
+    const { groupId = 'g', instanceId = null } = this.options
+    return heartbeatCommand({ groupId, instanceId, memberId: this.memberId, memberEpoch })
+  }
+
   leave(memberEpoch = -1): Answer {
-    const answer = consumerHeartbeat(this.#shell, {
-      groupId: this.options.groupId ?? 'g',
-      instanceId: this.options.instanceId ?? null,
-      memberId: this.memberId,
-      memberEpoch,
-    })
+    const answer = this.#shell.ask<'consumer-group-heartbeat'>(this.leaveCommand(memberEpoch))
     this.epoch = 0
     this.owned = new Set()
     return answer

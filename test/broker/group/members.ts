@@ -156,9 +156,14 @@ export interface CommitOptions {
 
 /** Commits one offset; the error of that partition. */
 export function commit(shell: TestShell, options: CommitOptions = {}): number {
+  const { topics } = shell.ask<'offset-commit'>(commitCommand(options))
+  return topics[0]!.partitions[0]!.errorCode
+}
+
+export function commitCommand(options: CommitOptions) {
   const topic = options.topic ?? 't'
-  const { topics } = shell.ask<'offset-commit'>({
-    kind: 'offset-commit',
+  return {
+    kind: 'offset-commit' as const,
     ...FROM,
     version: options.version ?? 9,
     request: {
@@ -182,8 +187,7 @@ export function commit(shell: TestShell, options: CommitOptions = {}): number {
         },
       ],
     },
-  })
-  return topics[0]!.partitions[0]!.errorCode
+  }
 }
 
 /** The committed offset of one partition; -1 for none. */

@@ -82,6 +82,8 @@ export class TestShell {
   durable = 0
   /** False: `flush` says when. */
   syncsAtOnce = true
+  /** Where decisions end in the log: the records of one are in one batch, which is there or not. */
+  #batchEnds: number[] = []
   readonly #timers = new Map<string, number>()
   readonly #waiting = new Map<number, Reaction>()
   #held: { readonly end: number; readonly reply: GroupReply }[] = []
@@ -138,6 +140,7 @@ export class TestShell {
       this.shard.apply(record, this.log.length as Offset)
       this.log.push(record)
     }
+    if (decision.records.length > 0) this.#batchEnds.push(this.log.length)
     for (const change of decision.volatile) this.shard.applyVolatile(change)
     for (const { key, afterMs } of decision.timers) {
       if (afterMs === null) this.#timers.delete(key)
@@ -150,6 +153,7 @@ export class TestShell {
   /** Everything appended so far is durable: its answers leave. */
   flush(): void {
     this.durable = this.log.length
+    this.#batchEnds = []
     const held = this.#held
     this.#held = []
     for (const { reply } of held) {
@@ -186,10 +190,11 @@ export class TestShell {
     this.nowMs = untilMs
   }
 
-  /** The broker dies, with what was not durable but for `kept` records, and starts anew from the bytes of its log. */
+  /** The broker dies, with what was not durable but for `kept` decisions, and starts anew from the bytes of its log. */
   crash(kept = 0): void {
-    this.log.length = Math.min(this.log.length, this.durable + kept)
+    this.log.length = this.#batchEnds.slice(0, kept).at(-1) ?? this.durable
     this.durable = this.log.length
+    this.#batchEnds = []
     this.#held = []
     this.#waiting.clear()
     this.#timers.clear()
