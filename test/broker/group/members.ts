@@ -74,41 +74,42 @@ export interface MemberOptions {
   readonly instanceId?: string | null
 }
 
-export function sync(
-  shell: TestShell,
-  options: MemberOptions & {
-    readonly assignments?: Readonly<Record<string, string>>
-    readonly protocolType?: string
-    readonly protocolName?: string
-  },
-): Box<GroupAnswers['sync-group']> {
-  const box: Box<GroupAnswers['sync-group']> = { answer: undefined, token: 0 }
+export interface SyncOptions extends MemberOptions {
+  readonly assignments?: Readonly<Record<string, string>>
+  readonly protocolType?: string
+  readonly protocolName?: string
+}
+
+export function syncCommand(options: SyncOptions) {
   const assignments = Object.entries(options.assignments ?? {})
-  box.token = shell.send(
-    {
-      kind: 'sync-group',
-      ...FROM,
-      version: 5,
-      request: {
-        groupId: options.groupId ?? 'g',
-        generationId: options.generationId,
-        memberId: options.memberId,
-        groupInstanceId: options.instanceId ?? null,
-        protocolType: options.protocolType ?? null,
-        protocolName: options.protocolName ?? null,
-        assignments: assignments.map(([memberId, text]) => ({ memberId, assignment: Buffer.from(text) })),
-      },
+  return {
+    kind: 'sync-group' as const,
+    ...FROM,
+    version: 5,
+    request: {
+      groupId: options.groupId ?? 'g',
+      generationId: options.generationId,
+      memberId: options.memberId,
+      groupInstanceId: options.instanceId ?? null,
+      protocolType: options.protocolType ?? null,
+      protocolName: options.protocolName ?? null,
+      assignments: assignments.map(([memberId, text]) => ({ memberId, assignment: Buffer.from(text) })),
     },
-    reply => {
-      box.answer = reply.answer as GroupAnswers['sync-group']
-    },
-  )
+  }
+}
+
+export function sync(shell: TestShell, options: SyncOptions): Box<GroupAnswers['sync-group']> {
+  const box: Box<GroupAnswers['sync-group']> = { answer: undefined, token: 0 }
+  box.token = shell.send(syncCommand(options), reply => {
+    box.answer = reply.answer as GroupAnswers['sync-group']
+  })
   return box
 }
 
-export function heartbeat(shell: TestShell, options: MemberOptions): number {
-  return shell.ask<'heartbeat'>({
-    kind: 'heartbeat',
+/** A heartbeat. */
+export function memberCommand(options: MemberOptions) {
+  return {
+    kind: 'heartbeat' as const,
     ...FROM,
     version: 4,
     request: {
@@ -117,16 +118,19 @@ export function heartbeat(shell: TestShell, options: MemberOptions): number {
       memberId: options.memberId,
       groupInstanceId: options.instanceId ?? null,
     },
-  }).errorCode
+  }
 }
 
-export function leave(
-  shell: TestShell,
+export function heartbeat(shell: TestShell, options: MemberOptions): number {
+  return shell.ask<'heartbeat'>(memberCommand(options)).errorCode
+}
+
+export function leaveCommand(
   members: readonly { readonly memberId: string; readonly instanceId?: string | null }[],
   groupId = 'g',
-): GroupAnswers['leave-group'] {
-  return shell.ask<'leave-group'>({
-    kind: 'leave-group',
+) {
+  return {
+    kind: 'leave-group' as const,
     ...FROM,
     version: 5,
     request: {
@@ -138,7 +142,15 @@ export function leave(
         reason: null,
       })),
     },
-  })
+  }
+}
+
+export function leave(
+  shell: TestShell,
+  members: readonly { readonly memberId: string; readonly instanceId?: string | null }[],
+  groupId = 'g',
+): GroupAnswers['leave-group'] {
+  return shell.ask<'leave-group'>(leaveCommand(members, groupId))
 }
 
 export interface CommitOptions {
