@@ -133,6 +133,21 @@ class World {
     }
   }
 
+  /** One generation has one set of members, but that a static one may have come back under another id. */
+  checkGenerations(): void {
+    const seen = new Map<number, string>()
+    for (const record of this.shell.log) {
+      if (record.type !== 'group-metadata' || record.value === null || record.value.members.length === 0)
+        continue
+      const { generation, members } = record.value
+      const names = members.map(({ memberId, groupInstanceId }) => groupInstanceId ?? memberId)
+      const told = names.sort().join()
+      const before = seen.get(generation) ?? told
+      check(before === told, `generation ${generation} is one of ${before} and one of ${told}`)
+      seen.set(generation, told)
+    }
+  }
+
   comeToRest(): void {
     const { shell } = this
     shell.syncsAtOnce = true
@@ -178,6 +193,7 @@ t.test(`${SCHEDULES} random lives of a classic group`, async t => {
     }
     world.comeToRest()
     if (world.clients.length > 0) world.checkReplay()
+    world.checkGenerations()
     world.offsets.verify(world.shell, 'g')
   })
   t.pass('no schedule breaks a promise')
