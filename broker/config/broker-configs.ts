@@ -5,6 +5,7 @@
  * carry and that have nothing to act on here, so that they can be told apart from a slip of the pen.
  */
 import { boolean, int, list, long, NEVER, optional, string, table, type ValuesOf } from './definition.ts'
+import { GROUP_CONFIGS } from './group-configs.ts'
 import {
   cleanupPolicy,
   compressionType,
@@ -223,7 +224,15 @@ const FETCH = {
   }),
 } as const
 
-export const BROKER_CONFIGS = table({ ...IDENTITY, ...NETWORK, ...TOPICS, ...LOG, ...HOUSEKEEPING, ...FETCH })
+export const BROKER_CONFIGS = table({
+  ...IDENTITY,
+  ...NETWORK,
+  ...TOPICS,
+  ...LOG,
+  ...HOUSEKEEPING,
+  ...FETCH,
+  ...GROUP_CONFIGS,
+})
 
 export type BrokerConfigName = keyof typeof BROKER_CONFIGS
 export type BrokerConfigValues = ValuesOf<typeof BROKER_CONFIGS>
@@ -244,15 +253,18 @@ export const UNUSED_BROKER_CONFIGS: readonly string[] = [
   'broker.id.generation.enable',
   'controller.quorum.bootstrap.servers',
   'controller.quorum.voters',
-  'group.initial.rebalance.delay.ms',
+  'group.coordinator.append.linger.ms',
+  'group.coordinator.rebalance.protocols',
+  'group.coordinator.threads',
   'inter.broker.listener.name',
   'log.cleaner.enable',
   'metadata.log.dir',
   'num.io.threads',
   'num.network.threads',
   'num.replica.fetchers',
-  'offsets.topic.num.partitions',
-  'offsets.topic.replication.factor',
+  'offsets.commit.timeout.ms',
+  'offsets.load.buffer.size',
+  'offsets.topic.compression.codec',
   'process.roles',
   'queued.max.requests',
   'security.inter.broker.protocol',

@@ -10,12 +10,22 @@ const TIERED = 'tiered storage is not served'
 const RECOMPRESSION =
   'batches are stored as the producer compressed them: set the codec in the producer, and keep "producer" here'
 
+const CLEANUP_POLICY_DOC =
+  'What happens to old segments. Only delete is served: they are removed when retention.ms or retention.bytes says so.'
+/** What may be asked for. */
 export const cleanupPolicy = list<'delete'>({
   default: 'delete',
   oneOf: ['delete'],
   unserved: { compact: COMPACTION },
   update: 'cluster-wide',
-  doc: 'What happens to old segments. Only delete is served: they are removed when retention.ms or retention.bytes says so.',
+  doc: CLEANUP_POLICY_DOC,
+})
+/** What may be stored: the broker's own topics must not lose old records, compacted or not. */
+const storedCleanupPolicy = list<'delete' | 'compact'>({
+  default: 'delete',
+  oneOf: ['delete', 'compact'],
+  update: 'cluster-wide',
+  doc: CLEANUP_POLICY_DOC,
 })
 export const compressionType = string<'producer'>({
   default: 'producer',
@@ -115,7 +125,7 @@ export const fileDeleteDelay = long({
 })
 
 export const TOPIC_CONFIGS = table({
-  'cleanup.policy': cleanupPolicy,
+  'cleanup.policy': storedCleanupPolicy,
   'compression.type': compressionType,
   'file.delete.delay.ms': fileDeleteDelay,
   'flush.before.ack': flushBeforeAck,

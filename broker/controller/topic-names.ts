@@ -9,6 +9,15 @@ const MAX_LENGTH = 249
 /** Kafka keeps its own metadata under the first name, Sluice under the second: their folders look like partitions. */
 const RESERVED: readonly string[] = ['__cluster_metadata', '__sluice_metadata']
 
+/** The committed offsets and the state of groups. */
+export const GROUP_OFFSETS_TOPIC = '__consumer_offsets'
+const TRANSACTIONS_TOPIC = '__transaction_state'
+
+/** Topics whose content is the cluster's own. */
+export function isInternalTopic(name: string): boolean {
+  return name === GROUP_OFFSETS_TOPIC || name === TRANSACTIONS_TOPIC
+}
+
 export function topicNameProblem(name: string): Refusal | null {
   const invalid = (why: string): Refusal =>
     refuse(ErrorCode.INVALID_TOPIC_EXCEPTION, `Topic name is invalid: ${why}`)

@@ -15,7 +15,7 @@ import {
   stepsAfter,
   stepsBefore,
 } from './records.ts'
-import { collisionKey, topicNameProblem } from './topic-names.ts'
+import { collisionKey, isInternalTopic, topicNameProblem } from './topic-names.ts'
 
 /** What a decision needs to know besides the image. */
 export interface Surroundings {
@@ -271,6 +271,11 @@ export function decideCreatePartitions(
   const current = topic.partitions.length
   const more = command.count - current
   const { topicId, name, revision } = topic
+  if (isInternalTopic(name)) {
+    // Kafka allows it, and from the next start on looks for them elsewhere.
+    const message = `The partitions of ${name} cannot be changed: what is kept in them would not be found any more.`
+    return { refusal: refuse(ErrorCode.INVALID_REQUEST, message) }
+  }
   if (more === 0) {
     return { refusal: refuse(ErrorCode.INVALID_PARTITIONS, `Topic already has ${current} partition(s).`) }
   }

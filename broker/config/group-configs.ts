@@ -1,0 +1,84 @@
+/**
+ * The configs of the group coordinator, with Kafka's names, types and defaults.
+ */
+import { int, list, long, short, string } from './definition.ts'
+
+const INT_MAX = 2 ** 31 - 1
+
+const CLASSIC = {
+  'group.initial.rebalance.delay.ms': int({
+    default: 3000,
+    min: 0,
+    doc: 'How long a group that was empty waits for more members before it first shares out its partitions. 0 spares a lone consumer the wait; a group of many then shares out again with each member that comes.',
+  }),
+  'group.min.session.timeout.ms': int({
+    default: 6000,
+    min: 1,
+    doc: 'Shortest session.timeout.ms that a member of a classic group may ask for.',
+  }),
+  'group.max.session.timeout.ms': int({
+    default: 1_800_000,
+    min: 1,
+    doc: 'Longest session.timeout.ms that a member of a classic group may ask for.',
+  }),
+  'group.max.size': int({ default: INT_MAX, min: 1, doc: 'Most members of a classic group.' }),
+} as const
+
+const CONSUMER = {
+  'group.consumer.session.timeout.ms': int({
+    default: 45_000,
+    min: 1,
+    doc: 'Milliseconds without a heartbeat after which a member of a consumer group (KIP-848) is taken out.',
+  }),
+  'group.consumer.heartbeat.interval.ms': int({
+    default: 5000,
+    min: 1,
+    doc: 'How often members of consumer groups are told to send a heartbeat.',
+  }),
+  'group.consumer.max.size': int({ default: INT_MAX, min: 1, doc: 'Most members of a consumer group.' }),
+  'group.consumer.assignors': list<'uniform' | 'range'>({
+    default: 'uniform,range',
+    oneOf: ['uniform', 'range'],
+    doc: "Ways to share out a consumer group's partitions that members may choose from; the first is taken where none chooses.",
+  }),
+  'group.consumer.migration.policy': string<'disabled' | 'upgrade' | 'downgrade' | 'bidirectional'>({
+    default: 'bidirectional',
+    oneOf: ['disabled', 'upgrade', 'downgrade', 'bidirectional'],
+    doc: 'Which way a group with members may change its protocol: classic to consumer (upgrade), back (downgrade), or both.',
+  }),
+} as const
+
+const OFFSETS = {
+  'offset.metadata.max.bytes': int({
+    default: 4096,
+    min: 0,
+    doc: 'Largest text that may be stored with a committed offset.',
+  }),
+  'offsets.retention.minutes': int({
+    default: 10_080,
+    min: 1,
+    doc: 'Minutes for which the offsets of a group without members, or of a topic that it does not read any more, are kept.',
+  }),
+  'offsets.retention.check.interval.ms': long({
+    default: 600_000,
+    min: 1,
+    doc: 'Milliseconds between looks for offsets to forget.',
+  }),
+  'offsets.topic.num.partitions': int({
+    default: 50,
+    min: 1,
+    doc: 'Partitions of __consumer_offsets, which is made when a group is first asked for. Not to be changed afterwards.',
+  }),
+  'offsets.topic.replication.factor': short({
+    default: 3,
+    min: 1,
+    doc: 'Replicas of __consumer_offsets. Where there are fewer brokers when it is made, as many as there are.',
+  }),
+  'offsets.topic.segment.bytes': int({
+    default: 100 * 1024 * 1024,
+    min: 1024 * 1024,
+    doc: 'Size at which a new segment file of __consumer_offsets is begun.',
+  }),
+} as const
+
+export const GROUP_CONFIGS = { ...CLASSIC, ...CONSUMER, ...OFFSETS } as const
