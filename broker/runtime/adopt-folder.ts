@@ -9,15 +9,18 @@
  */
 import { type TopicId } from '../../client/protocol/types.ts'
 import { type ControllerRecord, stepsBefore } from '../controller/records.ts'
+import { isInternalTopic } from '../controller/topic-names.ts'
 import { type Env } from '../env.ts'
 import { readLeaderEpochs } from '../storage/checkpoints.ts'
 import { type ClusterMetadata } from './cluster-metadata.ts'
+import { freshTopicId } from './fresh-ids.ts'
 import { type PartitionFolder, partitionFolderName, surveyFolders } from './partition-folders.ts'
 
 /** The logs remember producers of the cluster that they come from, whose ids must not be given out again. */
 const BEYOND_FOREIGN_PRODUCERS = 2n ** 40n
 
 const KEEP_EVERYTHING = { 'retention.ms': '-1', 'retention.bytes': '-1' }
+const INTERNAL = { 'cleanup.policy': 'compact' }
 
 /**
  * Registers the topics whose partitions lie in the folder, unless that was done before. The first block of producer ids
@@ -28,9 +31,8 @@ export async function adoptFolder(options: {
   readonly dataFolder: string
   readonly metadata: ClusterMetadata
   readonly brokerId: number
-  readonly freshTopicId: () => TopicId
 }): Promise<void> {
-  const { env, dataFolder, metadata, brokerId, freshTopicId } = options
+  const { env, dataFolder, metadata, brokerId } = options
   const { image } = metadata
   if (image.nextProducerId.revision !== 0) return
   const { partitions } = await surveyFolders(env.disk, dataFolder)
@@ -41,14 +43,15 @@ export async function adoptFolder(options: {
       env.log.error('A topic is not taken over: its partitions name different topic ids', { topic: name })
       continue
     }
-    const topicId = [...ids][0] ?? freshTopicId()
+    const topicId = [...ids][0] ?? freshTopicId(env.random)
     const partitionCount = Math.max(...folders.map(({ partition }) => partition)) + 1
     const records: ControllerRecord[] = []
     for (let partition = 0; partition < partitionCount; partition++) {
       const leaderEpoch = await nextLeaderEpoch(env, `${dataFolder}/${partitionFolderName(name, partition)}`)
       records.push(registration(topicId, partition, brokerId, leaderEpoch))
     }
-    const topic: ControllerRecord = { type: 'topic', topicId, name, partitionCount, configs: KEEP_EVERYTHING }
+    const configs = isInternalTopic(name) ? INTERNAL : KEEP_EVERYTHING
+    const topic: ControllerRecord = { type: 'topic', topicId, name, partitionCount, configs }
     const steps = stepsBefore(
       records,
       [topic, { type: 'topic-name', name, topicId }],

@@ -1,0 +1,27 @@
+/**
+ * From the table of broker configs to what the group coordinator wants: names of configs on one side, fields on the
+ * other.
+ */
+import { type BrokerConfigValues } from '../config/broker-configs.ts'
+import { type GroupCoordinatorConfig } from '../group/config.ts'
+
+/** As in Kafka; no config names it. */
+const NEW_MEMBER_JOIN_TIMEOUT_MS = 5 * 60_000
+
+export function groupConfigOf(values: BrokerConfigValues): GroupCoordinatorConfig {
+  return {
+    minSessionTimeoutMs: values['group.min.session.timeout.ms'],
+    maxSessionTimeoutMs: values['group.max.session.timeout.ms'],
+    maxSize: values['group.max.size'],
+    initialRebalanceDelayMs: values['group.initial.rebalance.delay.ms'],
+    newMemberJoinTimeoutMs: NEW_MEMBER_JOIN_TIMEOUT_MS,
+    consumerSessionTimeoutMs: values['group.consumer.session.timeout.ms'],
+    consumerHeartbeatIntervalMs: values['group.consumer.heartbeat.interval.ms'],
+    consumerMaxSize: values['group.consumer.max.size'],
+    consumerAssignors: values['group.consumer.assignors'],
+    consumerMigrationPolicy: values['group.consumer.migration.policy'],
+    offsetMetadataMaxBytes: values['offset.metadata.max.bytes'],
+    offsetsRetentionMs: values['offsets.retention.minutes'] * 60_000,
+    offsetsRetentionCheckIntervalMs: values['offsets.retention.check.interval.ms'],
+  }
+}
