@@ -7,7 +7,7 @@
  */
 import { ErrorCode, errorName } from '../client/protocol/errors.ts'
 import { type BrokerId } from '../client/protocol/types.ts'
-import { type BrokerContext, freshTopicId } from './api/context.ts'
+import { type BrokerContext } from './api/context.ts'
 import { createTopics } from './api/create-topics.ts'
 import { createRegistry } from './api/registry.ts'
 import { type BrokerConfig } from './config/broker-config.ts'
@@ -22,6 +22,7 @@ import { adoptFolder } from './runtime/adopt-folder.ts'
 import { ClusterMetadata } from './runtime/cluster-metadata.ts'
 import { DataFolder } from './runtime/data-folder.ts'
 import { FetchSessions } from './runtime/fetch-sessions.ts'
+import { GroupManager } from './runtime/group-manager.ts'
 import { PartitionManager } from './runtime/partition-manager.ts'
 import { ProducerIds } from './runtime/producer-ids.ts'
 import { Purgatory } from './runtime/purgatory.ts'
@@ -221,13 +222,7 @@ export class Broker {
     const metadata = await ClusterMetadata.open({ store, clusterId, log: env.log, onFatal })
     this.#started.push({ name: 'metadata', stop: () => metadata.close() })
     const { brokerId } = this
-    await adoptFolder({
-      env,
-      dataFolder: dataFolder.path,
-      metadata,
-      brokerId,
-      freshTopicId: () => freshTopicId(env),
-    })
+    await adoptFolder({ env, dataFolder: dataFolder.path, metadata, brokerId })
     if (!dataFolder.cleanShutdown) {
       await metadata.change(() => ({
         refusal: null,
@@ -252,6 +247,9 @@ export class Broker {
     })
     this.#started.push({ name: 'topics', stop: () => topics.stop() })
     await topics.start()
+    const groups = new GroupManager({ env, metadata, topics, partitions, brokerId, config, onFatal })
+    groups.start()
+    this.#started.push({ name: 'groups', stop: () => groups.stop() })
     const purgatory = new Purgatory(env)
     this.#started.push({ name: 'purgatory', stop: () => purgatory.expireAll() })
     const slots = (): number => topics.config.values['max.incremental.fetch.session.cache.slots']
@@ -269,6 +267,7 @@ export class Broker {
       purgatory,
       fetchSessions: new FetchSessions({ clock: env.clock, random: env.random, slots }),
       producerIds: new ProducerIds(metadata),
+      groups,
       endpoint: connection => this.#endpoint(connection),
     }
   }
@@ -300,6 +299,7 @@ export class Broker {
         const stopped = clean ? server.stop() : server.stop(0)
         // What waits for more data is answered with what there is, instead of holding up the stop.
         context.purgatory.expireAll()
+        context.groups.stop()
         return stopped
       },
     })

@@ -9,6 +9,7 @@ import { type Kafka } from '../client/index.ts'
 import { API, type ApiName } from '../client/protocol/apis.ts'
 import { type Broker, createBroker } from './broker.ts'
 import { loadConfig } from './config.ts'
+import { isInternalTopic } from './controller/topic-names.ts'
 import { type Env, type Log } from './env.ts'
 import { MemoryDisk } from './env-memory/disk.ts'
 import { createNodeLog, type LogLevel } from './env-node/log.ts'
@@ -81,6 +82,8 @@ export type RequestOf<Name extends ApiName> = ReturnType<
 const HELPER_CLIENT_ID = 'sluice-testing'
 const HOST = '127.0.0.1'
 const POLL_MS = 5
+/** A consumer of a test has nobody else to wait for. */
+const IMPATIENT = { 'group.initial.rebalance.delay.ms': '0' }
 /** What is thrown away at the end need not outlive a power cut, and what is deleted need not wait. */
 const TRANSIENT = { 'log.flush.before.ack': 'false', 'log.segment.delete.delay.ms': '0' }
 
@@ -161,9 +164,9 @@ export class TestBroker implements AsyncDisposable {
     if (specs.length > 0) await this.broker.createTopics(specs)
   }
 
-  /** Names of the topics that are there, sorted. */
+  /** Names of the topics that are there, sorted, without those that the broker makes for itself. */
   get topics(): readonly string[] {
-    return this.broker.topicNames
+    return this.broker.topicNames.filter(name => !isInternalTopic(name))
   }
 
   /**
@@ -302,6 +305,7 @@ export class TestBroker implements AsyncDisposable {
       'log.dirs': this.#folder,
       listeners: `PLAINTEXT://${HOST}:${this.#port}`,
       'auto.create.topics.enable': String(autoCreate),
+      ...IMPATIENT,
       ...(typeof storage === 'object' ? {} : TRANSIENT),
       ...configs,
     }

@@ -2,12 +2,12 @@
  * What the handlers know of the broker that they serve: its parts, and nothing of sockets.
  */
 import { ErrorCode } from '../../client/protocol/errors.ts'
-import { type TopicId } from '../../client/protocol/types.ts'
 import { type BrokerConfig } from '../config/broker-config.ts'
 import { type TopicImage } from '../controller/image.ts'
 import { type Env } from '../env.ts'
 import { type ClusterMetadata } from '../runtime/cluster-metadata.ts'
 import { type FetchSessions } from '../runtime/fetch-sessions.ts'
+import { type GroupManager } from '../runtime/group-manager.ts'
 import { type PartitionHost } from '../runtime/partition-host.ts'
 import { type PartitionManager } from '../runtime/partition-manager.ts'
 import { type ProducerIds } from '../runtime/producer-ids.ts'
@@ -28,6 +28,7 @@ export interface BrokerContext {
   readonly purgatory: Purgatory
   readonly fetchSessions: FetchSessions
   readonly producerIds: ProducerIds
+  readonly groups: GroupManager
   /** Where a client on this connection is told to find this broker. */
   endpoint(connection: ConnectionInfo): { readonly host: string; readonly port: number }
 }
@@ -37,15 +38,11 @@ export const OPERATIONS_NOT_ASKED = -2_147_483_648
 
 /** Bits of the operations that exist for a kind of resource (KIP-430). Without ACLs everyone may do all of them. */
 export const ALL_TOPIC_OPERATIONS = bits(3, 4, 5, 6, 7, 8, 10, 11)
+export const ALL_GROUP_OPERATIONS = bits(3, 6, 8, 10, 11)
 export const ALL_CLUSTER_OPERATIONS = bits(5, 7, 8, 9, 10, 11, 12)
 
 function bits(...operations: number[]): number {
   return operations.reduce((mask, operation) => mask | (1 << operation), 0)
-}
-
-/** Topics whose content is the cluster's own. */
-export function isInternal(topicName: string): boolean {
-  return topicName === '__consumer_offsets' || topicName === '__transaction_state'
 }
 
 /**
@@ -67,14 +64,4 @@ export function partitionOf(
   return registration.leader === context.brokerId
     ? ErrorCode.KAFKA_STORAGE_ERROR
     : ErrorCode.NOT_LEADER_OR_FOLLOWER
-}
-
-/** A random UUID (version 4), never one that begins with '-' in base64: Kafka's tools would take that for an option. */
-export function freshTopicId({ random }: Pick<Env, 'random'>): TopicId {
-  for (;;) {
-    const bytes = Buffer.from(random.bytes(16))
-    bytes[6] = (bytes[6]! & 0x0f) | 0x40
-    bytes[8] = (bytes[8]! & 0x3f) | 0x80
-    if (bytes[0]! >> 2 !== 62) return bytes.toString('hex') as TopicId
-  }
 }

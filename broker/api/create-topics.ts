@@ -12,8 +12,9 @@ import { ZERO_TOPIC_ID } from '../../client/protocol/types.ts'
 import { CONFIG_SOURCE } from '../config/broker-config.ts'
 import { TOPIC_CONFIGS, type TopicConfigName } from '../config/topic-configs.ts'
 import { decideCreateTopics, type NewTopic, type TopicCommand } from '../controller/topics.ts'
+import { freshTopicId } from '../runtime/fresh-ids.ts'
 import { type ApiHandler } from '../server/handler.ts'
-import { type BrokerContext, freshTopicId } from './context.ts'
+import { type BrokerContext } from './context.ts'
 
 type Response = Input<typeof CreateTopicsResponse>
 type ResponseTopic = Response['topics'][number]
@@ -42,7 +43,7 @@ export async function createTopics(
 ): Promise<CreateTopicOutcome[]> {
   const { image } = context.metadata
   const { surroundings } = context.topics
-  const commands = wanted.map(command => ({ ...command, topicId: freshTopicId(context.env) }))
+  const commands = wanted.map(command => ({ ...command, topicId: freshTopicId(context.env.random) }))
   const decisions = decideCreateTopics(image, commands, surroundings)
   // Side by side, so that they share the store's syncs.
   return Promise.all(

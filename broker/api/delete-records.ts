@@ -3,11 +3,13 @@
  * back with whole segments.
  */
 import { API } from '../../client/protocol/apis.ts'
+import { ErrorCode } from '../../client/protocol/errors.ts'
 import {
   type DeleteRecordsRequest,
   type DeleteRecordsResponse,
 } from '../../client/protocol/messages/delete-records.ts'
 import { type Input } from '../../client/protocol/schema.ts'
+import { isInternalTopic } from '../controller/topic-names.ts'
 import { type ApiHandler } from '../server/handler.ts'
 import { type BrokerContext, partitionOf } from './context.ts'
 
@@ -35,6 +37,10 @@ async function deleteOne(
   partitionIndex: number,
   offset: number,
 ): Promise<ResponsePartition> {
+  // The coordinators build on what they have written.
+  if (isInternalTopic(topic)) {
+    return { partitionIndex, lowWatermark: -1, errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION }
+  }
   const host = partitionOf(context, context.metadata.image.topic(topic), partitionIndex)
   if (typeof host === 'number') return { partitionIndex, lowWatermark: -1, errorCode: host }
   const { error, lowWatermark } = await host.deleteRecords(offset)

@@ -11,9 +11,9 @@ import {
 import { type Input } from '../../client/protocol/schema.ts'
 import { ZERO_TOPIC_ID } from '../../client/protocol/types.ts'
 import { type PartitionRecord } from '../controller/records.ts'
-import { topicNameProblem } from '../controller/topic-names.ts'
+import { isInternalTopic, topicNameProblem } from '../controller/topic-names.ts'
 import { type ApiHandler, type RequestContext } from '../server/handler.ts'
-import { ALL_TOPIC_OPERATIONS, type BrokerContext, isInternal } from './context.ts'
+import { ALL_TOPIC_OPERATIONS, type BrokerContext } from './context.ts'
 
 type Response = Input<typeof DescribeTopicPartitionsResponse>
 type ResponseTopic = Response['topics'][number]
@@ -61,7 +61,7 @@ function describe(
       errorCode: ErrorCode.NONE,
       name,
       topicId: topic.topicId,
-      isInternal: isInternal(name),
+      isInternal: isInternalTopic(name),
       partitions: partitions.map(describePartition),
       topicAuthorizedOperations: ALL_TOPIC_OPERATIONS,
     })

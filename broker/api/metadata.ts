@@ -10,13 +10,12 @@ import { type Input } from '../../client/protocol/schema.ts'
 import { type TopicId, ZERO_TOPIC_ID } from '../../client/protocol/types.ts'
 import { type TopicImage } from '../controller/image.ts'
 import { type PartitionRecord } from '../controller/records.ts'
-import { topicNameProblem } from '../controller/topic-names.ts'
+import { GROUP_OFFSETS_TOPIC, isInternalTopic, topicNameProblem } from '../controller/topic-names.ts'
 import { type ApiHandler, type RequestContext } from '../server/handler.ts'
 import {
   ALL_CLUSTER_OPERATIONS,
   ALL_TOPIC_OPERATIONS,
   type BrokerContext,
-  isInternal,
   OPERATIONS_NOT_ASKED,
 } from './context.ts'
 import { createTopics } from './create-topics.ts'
@@ -58,7 +57,13 @@ function topicsToCreate(
 
 /** The error of each topic that could not be made. */
 async function autoCreate(context: BrokerContext, names: readonly string[]): Promise<Map<string, ErrorCode>> {
-  const commands = names.map(name => ({
+  const errors = new Map<string, ErrorCode>()
+  // This one is not like others, and is made as the coordinator wants it.
+  if (names.includes(GROUP_OFFSETS_TOPIC) && (await context.groups.ensureOffsetsTopic()) !== null) {
+    errors.set(GROUP_OFFSETS_TOPIC, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+  }
+  const ordinary = names.filter(name => name !== GROUP_OFFSETS_TOPIC)
+  const commands = ordinary.map(name => ({
     name,
     partitions: -1,
     replicationFactor: -1,
@@ -66,11 +71,10 @@ async function autoCreate(context: BrokerContext, names: readonly string[]): Pro
     configs: [],
   }))
   const outcomes = await createTopics(context, commands, false)
-  const errors = new Map<string, ErrorCode>()
   for (const [index, { error, message }] of outcomes.entries()) {
     // Another request was faster: the topic is there, which is all that was wanted.
     if (error === ErrorCode.NONE || error === ErrorCode.TOPIC_ALREADY_EXISTS) continue
-    const name = names[index]!
+    const name = ordinary[index]!
     context.env.log.warn('A topic that a client asked for could not be made', {
       topic: name,
       reason: message,
@@ -145,7 +149,7 @@ function known(topic: TopicImage, topicAuthorizedOperations: number): ResponseTo
     errorCode: ErrorCode.NONE,
     name: topic.name,
     topicId: topic.topicId,
-    isInternal: isInternal(topic.name),
+    isInternal: isInternalTopic(topic.name),
     partitions: partitionsOf(topic),
     topicAuthorizedOperations,
   }

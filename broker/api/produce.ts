@@ -17,6 +17,7 @@ import { ErrorCode, errorName } from '../../client/protocol/errors.ts'
 import { type ProduceRequest, type ProduceResponse } from '../../client/protocol/messages/produce.ts'
 import { type Input } from '../../client/protocol/schema.ts'
 import { type TopicImage } from '../controller/image.ts'
+import { isInternalTopic } from '../controller/topic-names.ts'
 import { type Acks, type ProduceOutcome } from '../runtime/partition-types.ts'
 import { type ApiHandler, NO_RESPONSE, type NoResponse, type RequestContext } from '../server/handler.ts'
 import { type BrokerContext, partitionOf } from './context.ts'
@@ -77,6 +78,7 @@ class ProduceOperation {
           this.#done()
         }
         if (refusal !== null) reply(refused(refusal))
+        else if (topic !== undefined && isInternalTopic(topic.name)) reply(refused(INTERNAL_TOPIC))
         else this.#produce(topic, partition, records, reply)
       }
     }
@@ -177,6 +179,11 @@ class ProduceOperation {
 }
 
 const EMPTY_SLOT: ResponsePartition = { index: -1, errorCode: ErrorCode.UNKNOWN_SERVER_ERROR, baseOffset: -1 }
+
+const INTERNAL_TOPIC: Refusal = {
+  error: ErrorCode.INVALID_TOPIC_EXCEPTION,
+  message: 'The topic is internal: the broker alone writes to it.',
+}
 
 const NO_RECORDS: Refusal = {
   error: ErrorCode.INVALID_RECORD,

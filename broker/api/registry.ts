@@ -1,28 +1,41 @@
 /**
  * Everything that is served. What is not in here is not advertised, and a request for it closes its connection:
- * groups and transactions come with their coordinators, not before.
+ * transactions come with their coordinator, not before.
  */
 import { assert } from '../../client/protocol/assert.ts'
 import { type AnyApiHandler, type HandlerRegistry } from '../server/handler.ts'
 import { alterConfigsHandler } from './alter-configs.ts'
 import { apiVersionsHandler } from './api-versions.ts'
+import { consumerGroupDescribeHandler } from './consumer-group-describe.ts'
+import { consumerGroupHeartbeatHandler } from './consumer-group-heartbeat.ts'
 import { type BrokerContext } from './context.ts'
 import { createPartitionsHandler } from './create-partitions.ts'
 import { createTopicsHandler } from './create-topics.ts'
+import { deleteGroupsHandler } from './delete-groups.ts'
 import { deleteRecordsHandler } from './delete-records.ts'
 import { deleteTopicsHandler } from './delete-topics.ts'
 import { describeClusterHandler } from './describe-cluster.ts'
 import { describeConfigsHandler } from './describe-configs.ts'
+import { describeGroupsHandler } from './describe-groups.ts'
 import { describeLogDirsHandler } from './describe-log-dirs.ts'
 import { describeProducersHandler } from './describe-producers.ts'
 import { describeTopicPartitionsHandler } from './describe-topic-partitions.ts'
 import { fetchHandler } from './fetch.ts'
+import { findCoordinatorHandler } from './find-coordinator.ts'
+import { heartbeatHandler } from './heartbeat.ts'
 import { incrementalAlterConfigsHandler } from './incremental-alter-configs.ts'
 import { initProducerIdHandler } from './init-producer-id.ts'
+import { joinGroupHandler } from './join-group.ts'
+import { leaveGroupHandler } from './leave-group.ts'
+import { listGroupsHandler } from './list-groups.ts'
 import { listOffsetsHandler } from './list-offsets.ts'
 import { metadataHandler } from './metadata.ts'
+import { offsetCommitHandler } from './offset-commit.ts'
+import { offsetDeleteHandler } from './offset-delete.ts'
+import { offsetFetchHandler } from './offset-fetch.ts'
 import { offsetForLeaderEpochHandler } from './offset-for-leader-epoch.ts'
 import { produceHandler } from './produce.ts'
+import { syncGroupHandler } from './sync-group.ts'
 
 export function createRegistry(context: BrokerContext): HandlerRegistry {
   const registry = new Map<number, AnyApiHandler>()
@@ -45,6 +58,19 @@ export function createRegistry(context: BrokerContext): HandlerRegistry {
     describeClusterHandler(context),
     describeProducersHandler(context),
     describeTopicPartitionsHandler(context),
+    findCoordinatorHandler(context),
+    joinGroupHandler(context),
+    syncGroupHandler(context),
+    heartbeatHandler(context),
+    leaveGroupHandler(context),
+    offsetCommitHandler(context),
+    offsetFetchHandler(context),
+    offsetDeleteHandler(context),
+    listGroupsHandler(context),
+    describeGroupsHandler(context),
+    deleteGroupsHandler(context),
+    consumerGroupHeartbeatHandler(context),
+    consumerGroupDescribeHandler(context),
   ]
   for (const handler of handlers) {
     assert(!registry.has(handler.api.key), `one handler serves ${handler.api.name}`)

@@ -1,0 +1,28 @@
+/**
+ * SyncGroup: the answer comes when the leader has assigned.
+ */
+import { API } from '../../client/protocol/apis.ts'
+import { type SyncGroupRequest, type SyncGroupResponse } from '../../client/protocol/messages/sync-group.ts'
+import { type Input } from '../../client/protocol/schema.ts'
+import { type ApiHandler } from '../server/handler.ts'
+import { type BrokerContext } from './context.ts'
+import { senderOf } from './group-requests.ts'
+
+type Response = Input<typeof SyncGroupResponse>
+
+const NOTHING = new Uint8Array(0)
+
+export function syncGroupHandler(context: BrokerContext): ApiHandler<SyncGroupRequest, Response> {
+  return {
+    api: API.SyncGroup,
+    async handle(request, requestContext) {
+      const sender = senderOf(requestContext)
+      const { error, answer } = await context.groups.ask(
+        request.groupId,
+        token => ({ kind: 'sync-group', token, ...sender, request }),
+        requestContext,
+      )
+      return answer ?? { errorCode: error, assignment: NOTHING }
+    },
+  }
+}
