@@ -10,7 +10,9 @@ import { ConfigError } from './config/definition.ts'
 import { type LoadedConfig, loadConfig } from './config.ts'
 import { type Address, DiskError, type Env, NetworkError } from './env.ts'
 import { createNodeEnv } from './env-node.ts'
+import { MetaStoreError } from './metastore/metastore.ts'
 import { DataFolderError } from './runtime/data-folder.ts'
+import { CorruptLogError } from './storage/types.ts'
 
 const USAGE = `Usage: sluice broker start [flags]
 
@@ -235,7 +237,7 @@ function explain(error: unknown): { text: string; exitCode: number } {
       exitCode: 2,
     }
   }
-  if (error instanceof DataFolderError)
+  if (error instanceof DataFolderError || error instanceof MetaStoreError || error instanceof CorruptLogError)
     return { text: `The broker did not start. ${error.message}`, exitCode: 1 }
   if (error instanceof NetworkError) {
     return { text: `The broker did not start. ${error.message}${networkAdvice(error.code)}`, exitCode: 1 }

@@ -19,7 +19,12 @@ import {
 /** The data folder cannot be used; the message says why and what to do. */
 export class DataFolderError extends Error {
   override readonly name = 'DataFolderError'
-  readonly code: 'DATA_FOLDER_LOCKED' | 'WRONG_CLUSTER' | 'WRONG_NODE' | 'DAMAGED_META_PROPERTIES'
+  readonly code:
+    | 'DATA_FOLDER_LOCKED'
+    | 'WRONG_CLUSTER'
+    | 'WRONG_NODE'
+    | 'DAMAGED_META_PROPERTIES'
+    | 'DAMAGED_PARTITION_METADATA'
 
   constructor(code: DataFolderError['code'], message: string, cause?: unknown) {
     super(message, { cause })

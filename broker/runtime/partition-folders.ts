@@ -6,7 +6,8 @@
 import { type TopicId } from '../../client/protocol/types.ts'
 import { type Disk, DiskError, type Env } from '../env.ts'
 import { METADATA_FOLDER } from '../metastore/embedded.ts'
-import { readPartitionMetadata } from '../storage/metadata-files.ts'
+import { MetadataFileError, readPartitionMetadata } from '../storage/metadata-files.ts'
+import { DataFolderError } from './data-folder.ts'
 
 export interface PartitionFolder {
   readonly topicName: string
@@ -41,7 +42,7 @@ export async function surveyFolders(disk: Disk, dataDirectory: string): Promise<
     if (DELETED_NAME.test(name)) deleted.push(name)
     const match = FOLDER_NAME.exec(name)
     if (match === null || String(Number(match[2])) !== match[2]) continue
-    const topicId = await readPartitionMetadata(disk, `${dataDirectory}/${name}`)
+    const topicId = await readTopicId(disk, `${dataDirectory}/${name}`)
     partitions.push({ topicName: match[1]!, partition: Number(match[2]), topicId })
   }
   return { partitions, deleted }
@@ -61,8 +62,24 @@ export async function surveyFolder(
     if (error instanceof DiskError && error.code === 'NOT_FOUND') return { partitions: [], deleted: [] }
     throw error
   }
-  const topicId = await readPartitionMetadata(disk, directory)
+  const topicId = await readTopicId(disk, directory)
   return { partitions: [{ topicName, partition, topicId }], deleted: [] }
+}
+
+/** Null where the folder does not say. Rejects with a `DataFolderError` where what it says makes no sense. */
+async function readTopicId(disk: Disk, directory: string): Promise<TopicId | null> {
+  try {
+    return await readPartitionMetadata(disk, directory)
+  } catch (error) {
+    if (!(error instanceof MetadataFileError)) throw error
+    throw new DataFolderError(
+      'DAMAGED_PARTITION_METADATA',
+      `A partition's folder does not say which topic it belongs to: ${error.message}. Reading it as another topic's would ` +
+        'mix their records. Restore the file from a copy, or remove it: the folder is then taken for that of the topic ' +
+        'whose name it has.',
+      error,
+    )
+  }
 }
 
 /** Renames a folder that belongs to no partition, as Kafka does (KIP-858), and returns its new name. */

@@ -13,6 +13,7 @@ export const CLEAN_SHUTDOWN = '.kafka_cleanshutdown'
 /** A file that was there and cannot be believed. What to do is for the caller to say: he knows what it means. */
 export class MetadataFileError extends Error {
   override readonly name = 'MetadataFileError'
+  readonly code = 'DAMAGED_METADATA_FILE'
   readonly path: string
 
   constructor(path: string, message: string) {

@@ -13,6 +13,7 @@ import {
   batchLastOffset,
   validateBatch,
   validateFrame,
+  validateHeader,
 } from '../../client/protocol/batch.ts'
 import { crc32c } from '../../client/protocol/crc32c.ts'
 import { type Offset } from '../../client/protocol/types.ts'
@@ -36,7 +37,7 @@ export interface ScanOptions {
   readonly minOffset: Offset
   /** No batch goes beyond this one: relative offsets of a segment have 31 bits. Default: no bound. */
   readonly maxOffset?: Offset
-  /** Batches that reach this offset are checked with their CRC, others by their frame. Default: none. */
+  /** Batches that reach this offset are checked with their CRC, others by their header alone. Default: none. */
   readonly checkFrom?: Offset | undefined
   /** Size of a read; smaller for a walk that is expected to end soon. */
   readonly chunkBytes?: number
@@ -81,6 +82,8 @@ export async function scanBatches(options: ScanOptions): Promise<ScanEnd> {
       if (!isInOrder || !Number.isSafeInteger(lastOffset) || lastOffset > maxOffset) {
         return { position, nextOffset, problem: 'OUT_OF_ORDER' }
       }
+      const header = validateHeader(chunk, at)
+      if (header !== null) return { position, nextOffset, problem: header }
       if (lastOffset >= checkFrom) {
         const isHere = at + byteLength <= length
         if (!isHere && at > 0) break

@@ -70,6 +70,7 @@ export class AppendError extends Error {
 /** Bytes on disk that are no batch where one should be. Reading or opening that partition cannot go on by itself. */
 export class CorruptLogError extends Error {
   override readonly name = 'CorruptLogError'
+  readonly code = 'CORRUPT_LOG'
   readonly path: string
   readonly position: number
 

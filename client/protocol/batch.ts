@@ -300,6 +300,11 @@ export function validateFrame(bytes: Uint8Array, position: number, end: number):
   return byteLength > available ? 'INCOMPLETE' : null
 }
 
+/** The part of `validateBatch` that looks at fields alone, of a batch in a log: for walks that leave the CRC to others. */
+export function validateHeader(bytes: Uint8Array, position: number): BatchProblem | null {
+  return validateFields(bytes, position, 'log')
+}
+
 function validateFields(bytes: Uint8Array, position: number, origin: BatchOrigin): BatchProblem | null {
   const attributes = batchAttributes(bytes, position)
   if ((attributes & ~KNOWN_ATTRIBUTES) !== 0) return 'UNKNOWN_ATTRIBUTES'

@@ -74,6 +74,29 @@ t.test('a topic that was made anew never shows the records of the old one', asyn
   await next.stop()
 })
 
+t.test(
+  'a folder that does not say whose it is keeps the broker from starting, and says what to do',
+  async t => {
+    const disk = crashDisk()
+    const life = await start({ disk })
+    await produce(host(life), ['kept'])
+    await life.stop()
+    const path = `${DATA}/orders-0/partition.metadata`
+    const file = await disk.open(path, 'write')
+    await file.truncate(5)
+    await file.close()
+    await t.rejects(start({ disk }), {
+      code: 'DAMAGED_PARTITION_METADATA',
+      message: /Restore the file .* or remove it/,
+    })
+    await disk.remove(path)
+    disk.crash({ keep: 'all' })
+    const next = await start({ disk })
+    t.same(await readAll(host(next)), ['0:kept'], 'and what it says works')
+    await next.stop()
+  },
+)
+
 t.test('folders that nobody knows are moved aside, those that are no partitions stay', async t => {
   const disk = crashDisk()
   const life = await start({ disk })
