@@ -8,6 +8,8 @@ import { type Timers } from '../env.ts'
 export interface DiskWorker {
   /** Hands what is pending to the system. */
   writePending(): void
+  /** A sync is about to begin: what is to share it has to be written now. */
+  beforeSync(): void
   /** Makes durable what is written; resolves when the outcome has been dealt with. */
   sync(): Promise<void>
 }
@@ -58,6 +60,8 @@ export class DiskScheduler {
       const worker = this.#queue.shift()
       if (worker === undefined) return
       this.#running += 1
+      // What this writes asks for a sync in turn: while the worker counts as queued, that is this one.
+      worker.beforeSync()
       this.#syncs.set(worker, 'running')
       void worker.sync().then(() => this.#syncEnded(worker))
     }

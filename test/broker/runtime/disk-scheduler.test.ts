@@ -11,6 +11,13 @@ class Worker implements DiskWorker {
     this.writes += 1
   }
 
+  /** What it has to do just before a sync begins. */
+  onBeforeSync = (): void => {}
+
+  beforeSync(): void {
+    this.onBeforeSync()
+  }
+
   sync(): Promise<void> {
     this.syncs += 1
     return new Promise(resolve => this.#ends.push(resolve))
@@ -70,4 +77,16 @@ t.test('a busy partition does not keep others from their turn', async t => {
   busy.endSync()
   await clock.settle()
   t.same([busy.syncs, other.syncs], [1, 1])
+})
+
+t.test('what is written just before a sync shares it', async t => {
+  const { clock, scheduler } = setUp()
+  const worker = new Worker()
+  // A write that is done asks for a sync that covers it.
+  worker.onBeforeSync = () => scheduler.sync(worker)
+  scheduler.sync(worker)
+  t.equal(worker.syncs, 1)
+  worker.endSync()
+  await clock.settle()
+  t.equal(worker.syncs, 1, 'no second one for what the first has covered')
 })
