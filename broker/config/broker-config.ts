@@ -16,7 +16,6 @@ import {
 import { ConfigError } from './definition.ts'
 import { didYouMean } from './nearest.ts'
 import {
-  cleanupPolicy,
   isTopicConfig,
   TOPIC_CONFIG_SYNONYMS,
   TOPIC_CONFIGS,
@@ -156,8 +155,7 @@ export function unknownBrokerConfig(name: string): string {
 /** Throws ConfigError, with a reason that can be shown, unless the topic config is known and the value can be. */
 export function checkTopicConfig(name: string, text: string): void {
   if (isTopicConfig(name)) {
-    if (name === 'cleanup.policy') cleanupPolicy.parse(name, text)
-    else TOPIC_CONFIGS[name].parse(name, text)
+    TOPIC_CONFIGS[name].parse(name, text)
     return
   }
   if (Object.hasOwn(UNSERVED_TOPIC_CONFIGS, name)) {

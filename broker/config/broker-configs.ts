@@ -4,17 +4,32 @@
  * is in this table only when something acts on it; `UNUSED_BROKER_CONFIGS` names those of Kafka that a file may well
  * carry and that have nothing to act on here, so that they can be told apart from a slip of the pen.
  */
-import { boolean, int, list, long, NEVER, optional, string, table, type ValuesOf } from './definition.ts'
+import {
+  boolean,
+  double,
+  int,
+  list,
+  long,
+  NEVER,
+  optional,
+  string,
+  table,
+  type ValuesOf,
+} from './definition.ts'
 import { GROUP_CONFIGS } from './group-configs.ts'
 import {
   cleanupPolicy,
   compressionType,
+  deleteRetention,
   fileDeleteDelay,
   flushBeforeAck,
   flushMessages,
   indexInterval,
   indexSize,
+  maxCompactionLag,
   maxMessageBytes,
+  minCleanableDirtyRatio,
+  minCompactionLag,
   minInsyncReplicas,
   preallocate,
   retentionBytes,
@@ -168,6 +183,48 @@ const LOG = {
   'unclean.leader.election.enable': uncleanLeaderElection,
 } as const
 
+const CLEANER = {
+  'log.cleaner.enable': boolean({
+    default: true,
+    doc: 'Whether logs of topics with cleanup.policy=compact are compacted. Without it the offsets topic grows for ever.',
+  }),
+  'log.cleaner.backoff.ms': long({
+    default: 15_000,
+    min: 0,
+    update: 'cluster-wide',
+    doc: 'Milliseconds between looks for a log to compact, while there is none.',
+  }),
+  'log.cleaner.dedupe.buffer.size': long({
+    default: 32 * 1024 * 1024,
+    min: 24,
+    update: 'cluster-wide',
+    doc: 'Memory in which a compaction notes keys, 24 bytes for each. Where it does not do for all of them the log is compacted in several rounds. Kafka has 128 MiB.',
+  }),
+  'log.cleaner.io.buffer.load.factor': double({
+    default: '0.9',
+    min: 0.01,
+    max: 1,
+    update: 'cluster-wide',
+    doc: 'How full that memory may get, 0 to 1: fuller holds more keys and takes longer to look one up.',
+  }),
+  'log.cleaner.io.buffer.size': int({
+    default: 512 * 1024,
+    min: 4096,
+    update: 'cluster-wide',
+    doc: 'Bytes that a compaction reads and writes at a time.',
+  }),
+  'log.cleaner.io.max.bytes.per.second': double({
+    default: '1.7976931348623157E308',
+    min: 1,
+    update: 'cluster-wide',
+    doc: 'Most bytes that a compaction reads and writes in a second.',
+  }),
+  'log.cleaner.min.cleanable.ratio': minCleanableDirtyRatio,
+  'log.cleaner.min.compaction.lag.ms': minCompactionLag,
+  'log.cleaner.max.compaction.lag.ms': maxCompactionLag,
+  'log.cleaner.delete.retention.ms': deleteRetention,
+} as const
+
 const HOUSEKEEPING = {
   'log.retention.check.interval.ms': long({
     default: 300_000,
@@ -229,6 +286,7 @@ export const BROKER_CONFIGS = table({
   ...NETWORK,
   ...TOPICS,
   ...LOG,
+  ...CLEANER,
   ...HOUSEKEEPING,
   ...FETCH,
   ...GROUP_CONFIGS,
@@ -257,7 +315,7 @@ export const UNUSED_BROKER_CONFIGS: readonly string[] = [
   'group.coordinator.rebalance.protocols',
   'group.coordinator.threads',
   'inter.broker.listener.name',
-  'log.cleaner.enable',
+  'log.cleaner.threads',
   'metadata.log.dir',
   'num.io.threads',
   'num.network.threads',

@@ -99,6 +99,26 @@ export const int = (options: NumberOptions): Described<number> => integer('int',
 /** A value beyond 2^53 is kept as 2^53-1; the text stays as it was written. */
 export const long = (options: NumberOptions): Described<number> => integer('long', options)
 
+/** A number with a fraction; Java's notation, so that its largest double can stand for "no limit". */
+export function double(options: Common & { default: string; min?: number; max?: number }): Described<number> {
+  return {
+    type: 'double',
+    defaultText: options.default,
+    update: options.update ?? 'read-only',
+    doc: options.doc,
+    parse(name, text) {
+      const value = Number(text.trim())
+      if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) || !Number.isFinite(value))
+        throw invalid(name, text, 'Not a number of type DOUBLE')
+      if (options.min !== undefined && value < options.min)
+        throw invalid(name, text, `Value must be at least ${options.min}`)
+      if (options.max !== undefined && value > options.max)
+        throw invalid(name, text, `Value must be no more than ${options.max}`)
+      return value
+    },
+  }
+}
+
 /** One that is unset by default: its value is then null. */
 export function optional<T>(described: Described<T>): Described<T | null> {
   return { ...described, defaultText: null }

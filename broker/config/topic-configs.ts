@@ -3,29 +3,44 @@
  * each falls back to. A config is in this table only when something acts on it: what Kafka has and we do not serve
  * yet stands in `UNSERVED_TOPIC_CONFIGS`, and is refused with its reason instead of being stored and ignored.
  */
-import { boolean, int, list, long, NEVER, string, table, type ValuesOf } from './definition.ts'
+import { boolean, double, int, list, long, NEVER, string, table, type ValuesOf } from './definition.ts'
 
-const COMPACTION = 'log compaction is not served yet'
 const TIERED = 'tiered storage is not served'
 const RECOMPRESSION =
   'batches are stored as the producer compressed them: set the codec in the producer, and keep "producer" here'
 
-const CLEANUP_POLICY_DOC =
-  'What happens to old segments. Only delete is served: they are removed when retention.ms or retention.bytes says so.'
-/** What may be asked for. */
-export const cleanupPolicy = list<'delete'>({
-  default: 'delete',
-  oneOf: ['delete'],
-  unserved: { compact: COMPACTION },
-  update: 'cluster-wide',
-  doc: CLEANUP_POLICY_DOC,
-})
-/** What may be stored: the broker's own topics must not lose old records, compacted or not. */
-const storedCleanupPolicy = list<'delete' | 'compact'>({
+export const cleanupPolicy = list<'delete' | 'compact'>({
   default: 'delete',
   oneOf: ['delete', 'compact'],
   update: 'cluster-wide',
-  doc: CLEANUP_POLICY_DOC,
+  doc:
+    'What happens to old segments. delete: they are removed when retention.ms or retention.bytes says so. compact: of each key ' +
+    'the last record is kept, and every record must have one. Both: what is compacted is removed in the end.',
+})
+export const minCleanableDirtyRatio = double({
+  default: '0.5',
+  min: 0,
+  max: 1,
+  update: 'cluster-wide',
+  doc: 'Share of a compacted log that must have come in since the last compaction before the next one begins.',
+})
+export const minCompactionLag = long({
+  default: 0,
+  min: 0,
+  update: 'cluster-wide',
+  doc: 'How many milliseconds a record is safe from compaction, so that readers can see each value for so long.',
+})
+export const maxCompactionLag = long({
+  default: NEVER,
+  min: 1,
+  update: 'cluster-wide',
+  doc: 'Milliseconds after which a record is compacted, whatever the dirty ratio. Segments are rolled in time for it.',
+})
+export const deleteRetention = long({
+  default: 86_400_000,
+  min: 0,
+  update: 'cluster-wide',
+  doc: 'How many milliseconds a tombstone (a record without a value) outlives the compaction that first found it, so that a reader who began before sees that the key is gone.',
 })
 export const compressionType = string<'producer'>({
   default: 'producer',
@@ -125,8 +140,9 @@ export const fileDeleteDelay = long({
 })
 
 export const TOPIC_CONFIGS = table({
-  'cleanup.policy': storedCleanupPolicy,
+  'cleanup.policy': cleanupPolicy,
   'compression.type': compressionType,
+  'delete.retention.ms': deleteRetention,
   'file.delete.delay.ms': fileDeleteDelay,
   'flush.before.ack': flushBeforeAck,
   'flush.messages': flushMessages,
@@ -136,10 +152,13 @@ export const TOPIC_CONFIGS = table({
     doc: 'Milliseconds after which what was appended is synced to disk, whether or not anyone waits.',
   }),
   'index.interval.bytes': indexInterval,
+  'max.compaction.lag.ms': maxCompactionLag,
   'max.message.bytes': maxMessageBytes,
   'message.timestamp.after.max.ms': timestampAfter,
   'message.timestamp.before.max.ms': timestampBefore,
   'message.timestamp.type': timestampType,
+  'min.cleanable.dirty.ratio': minCleanableDirtyRatio,
+  'min.compaction.lag.ms': minCompactionLag,
   'min.insync.replicas': minInsyncReplicas,
   preallocate,
   'retention.bytes': retentionBytes,
@@ -175,14 +194,10 @@ export const UNSERVED_TOPIC_CONFIGS: Readonly<Record<string, string>> = {
   'compression.gzip.level': RECOMPRESSION,
   'compression.lz4.level': RECOMPRESSION,
   'compression.zstd.level': RECOMPRESSION,
-  'delete.retention.ms': COMPACTION,
   'follower.replication.throttled.replicas': 'replication throttling is not served yet',
   'leader.replication.throttled.replicas': 'replication throttling is not served yet',
   'local.retention.bytes': TIERED,
   'local.retention.ms': TIERED,
-  'max.compaction.lag.ms': COMPACTION,
-  'min.cleanable.dirty.ratio': COMPACTION,
-  'min.compaction.lag.ms': COMPACTION,
   'message.downconversion.enable': 'record batches are never converted to older formats',
   'message.format.version': 'only record batch version 2 is stored',
   'remote.copy.disable': TIERED,
@@ -202,15 +217,19 @@ const one = (name: string): readonly Synonym[] => [{ name, scale: 1 }]
 export const TOPIC_CONFIG_SYNONYMS: { readonly [K in TopicConfigName]: readonly Synonym[] } = {
   'cleanup.policy': one('log.cleanup.policy'),
   'compression.type': one('compression.type'),
+  'delete.retention.ms': one('log.cleaner.delete.retention.ms'),
   'file.delete.delay.ms': one('log.segment.delete.delay.ms'),
   'flush.before.ack': one('log.flush.before.ack'),
   'flush.messages': one('log.flush.interval.messages'),
   'flush.ms': one('log.flush.interval.ms'),
   'index.interval.bytes': one('log.index.interval.bytes'),
+  'max.compaction.lag.ms': one('log.cleaner.max.compaction.lag.ms'),
   'max.message.bytes': one('message.max.bytes'),
   'message.timestamp.after.max.ms': one('log.message.timestamp.after.max.ms'),
   'message.timestamp.before.max.ms': one('log.message.timestamp.before.max.ms'),
   'message.timestamp.type': one('log.message.timestamp.type'),
+  'min.cleanable.dirty.ratio': one('log.cleaner.min.cleanable.ratio'),
+  'min.compaction.lag.ms': one('log.cleaner.min.compaction.lag.ms'),
   'min.insync.replicas': one('min.insync.replicas'),
   preallocate: one('log.preallocate'),
   'retention.bytes': one('log.retention.bytes'),

@@ -45,6 +45,14 @@ export interface LogConfig {
   /** Between the renaming of a deleted file and its removal (file.delete.delay.ms). */
   readonly fileDeleteDelayMs: number
   readonly preallocate: boolean
+  /** Share of a compacted log that must be dirty before it is worth compacting it again, 0 to 1. */
+  readonly minCleanableDirtyRatio: number
+  /** Records younger than this are not compacted away; 0: any may be. */
+  readonly minCompactionLagMs: number
+  /** Records older than this are compacted, worth it or not; MAX_SAFE_INTEGER: never for that reason. */
+  readonly maxCompactionLagMs: number
+  /** How long a tombstone outlives the first compaction that sees it (delete.retention.ms). */
+  readonly deleteRetentionMs: number
 }
 
 /** Kafka 4's defaults, with Sluice's own `flushBeforeAck`. */
@@ -68,4 +76,8 @@ export const DEFAULT_LOG_CONFIG: LogConfig = {
   minInsyncReplicas: 1,
   fileDeleteDelayMs: 60_000,
   preallocate: false,
+  minCleanableDirtyRatio: 0.5,
+  minCompactionLagMs: 0,
+  maxCompactionLagMs: Number.MAX_SAFE_INTEGER,
+  deleteRetentionMs: 24 * 60 * 60 * 1000,
 }

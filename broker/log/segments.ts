@@ -43,7 +43,10 @@ export function shouldRoll(
   if (active.sizeBytes + next.byteLength > config.segmentBytes) return true
   if (active.indexFull) return true
   if (next.lastOffset - active.baseOffset > MAX_RELATIVE_OFFSET) return true
-  const limitMs = config.segmentMs - jitter * Math.min(config.segmentJitterMs, config.segmentMs)
+  // Only what is rolled can be compacted.
+  const isCompacted = config.cleanupPolicy.includes('compact')
+  const segmentMs = isCompacted ? Math.min(config.segmentMs, config.maxCompactionLagMs) : config.segmentMs
+  const limitMs = segmentMs - jitter * Math.min(config.segmentJitterMs, segmentMs)
   return ageMs(active, next.maxTimestamp, wallMs) > limitMs
 }
 

@@ -25,5 +25,9 @@ export function logConfigOf(values: TopicConfigValues): LogConfig {
     minInsyncReplicas: values['min.insync.replicas'],
     fileDeleteDelayMs: values['file.delete.delay.ms'],
     preallocate: values.preallocate,
+    minCleanableDirtyRatio: values['min.cleanable.dirty.ratio'],
+    minCompactionLagMs: values['min.compaction.lag.ms'],
+    maxCompactionLagMs: values['max.compaction.lag.ms'],
+    deleteRetentionMs: values['delete.retention.ms'],
   }
 }
