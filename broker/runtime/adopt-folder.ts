@@ -4,12 +4,12 @@
  * later on a folder that no topic names is a stray, because a deleted topic must not come back.
  *
  * What cannot be taken over are the topics' configs, which lie in Kafka's own metadata: its folder stays where it is,
- * unread. Adopted topics keep everything
- * (no retention), since the defaults might delete what the owner meant to keep.
+ * unread. Adopted topics keep everything (no retention), since the defaults might delete what the owner meant to keep.
  */
 import { type TopicId } from '../../client/protocol/types.ts'
 import { type ControllerRecord, stepsBefore } from '../controller/records.ts'
-import { isInternalTopic } from '../controller/topic-names.ts'
+import { isInternalTopic, topicNameProblem } from '../controller/topic-names.ts'
+import { MAX_NEW_PARTITIONS } from '../controller/topics.ts'
 import { type Env } from '../env.ts'
 import { readLeaderEpochs } from '../storage/checkpoints.ts'
 import { type ClusterMetadata } from './cluster-metadata.ts'
@@ -38,11 +38,15 @@ export async function adoptFolder(options: {
   const { partitions } = await surveyFolders(env.disk, dataFolder)
   for (const [name, folders] of byTopic(partitions)) {
     if (image.topic(name) !== undefined) continue
-    const ids = new Set(folders.map(({ topicId }) => topicId).filter(topicId => topicId !== null))
-    if (ids.size > 1) {
-      env.log.error('A topic is not taken over: its partitions name different topic ids', { topic: name })
+    const refusal = refusalOf(name, folders)
+    if (refusal !== null) {
+      env.log.error('A topic that was found in the folder is not taken over', {
+        topic: name,
+        reason: refusal,
+      })
       continue
     }
+    const ids = idsOf(folders)
     const topicId = [...ids][0] ?? freshTopicId(env.random)
     const partitionCount = Math.max(...folders.map(({ partition }) => partition)) + 1
     const records: ControllerRecord[] = []
@@ -67,6 +71,20 @@ export async function adoptFolder(options: {
   const mark: ControllerRecord = { type: 'next-producer-id', next }
   const steps = [{ conditions: [{ type: 'producer-ids-unchanged' as const, revision: 0 }], records: [mark] }]
   await metadata.change(() => ({ refusal: null, change: { steps }, result: null }))
+}
+
+/** What a name says is not believed without bounds: a single odd folder would make two thousand million partitions. */
+function refusalOf(name: string, folders: readonly PartitionFolder[]): string | null {
+  const problem = topicNameProblem(name)
+  if (problem !== null) return problem.message
+  if (idsOf(folders).size > 1) return 'its partitions name different topic ids'
+  const last = Math.max(...folders.map(({ partition }) => partition))
+  if (last < MAX_NEW_PARTITIONS) return null
+  return `it has a partition ${last}, and topics of more than ${MAX_NEW_PARTITIONS} partitions are not served`
+}
+
+function idsOf(folders: readonly PartitionFolder[]): Set<TopicId> {
+  return new Set(folders.map(({ topicId }) => topicId).filter(topicId => topicId !== null))
 }
 
 function byTopic(partitions: readonly PartitionFolder[]): Map<string, PartitionFolder[]> {

@@ -20,7 +20,7 @@ import { LogReader, segmentNumber } from './log-reader.ts'
 import { LogSearch } from './log-search.ts'
 import { LogWriter } from './log-writer.ts'
 import { type ProducerSnapshot } from './producer-snapshot.ts'
-import { recoverSegments } from './recovery.ts'
+import { type RecoveredSegments, recoverSegments } from './recovery.ts'
 import { replayLog } from './replay.ts'
 import { Segment, writeIndexes } from './segment.ts'
 import { type SharedStorage } from './shared-storage.ts'
@@ -109,9 +109,18 @@ export class PartitionLog {
    * or with `CorruptLogError` where going on would lose what cannot be set aside.
    */
   static async open(options: OpenLogOptions): Promise<OpenedLog> {
+    const first = await recoverFolder(options)
+    const isShort = options.cleanShutdown && endOf(first.segments, options) < options.recoveryPoint
+    // What was there at the clean stop is not there: the mark is not believed, everything is looked through.
+    const opening = isShort ? { ...options, cleanShutdown: false, recoveryPoint: 0 as Offset } : options
+    const found = isShort ? await recoverFolder(opening) : first
+    reportMissing(options, endOf(found.segments, options))
+    return PartitionLog.#open(opening, found)
+  }
+
+  static async #open(options: OpenLogOptions, found: RecoveredFolder): Promise<OpenedLog> {
     const { shared, directory, logStartOffset } = options
-    const content = await prepareFolder(shared.disk, directory, shared.log)
-    const { segments, recovered } = await recoverSegments({ ...options, bases: content.bases })
+    const { content, segments, recovered } = found
     const isStartBeyond = segments.length > 0 && logStartOffset > segments.at(-1)!.endOffset
     if (segments.length === 0) {
       segments.push(new Segment(directory, logStartOffset, shared.clock.wallMs()))
@@ -430,4 +439,27 @@ export class PartitionLog {
     await disk.syncDirectory(parent)
     await disk.removeTree(renamed)
   }
+}
+
+type RecoveredFolder = RecoveredSegments & { readonly content: Awaited<ReturnType<typeof prepareFolder>> }
+
+async function recoverFolder(options: OpenLogOptions): Promise<RecoveredFolder> {
+  const { shared, directory } = options
+  const content = await prepareFolder(shared.disk, directory, shared.log)
+  return { content, ...(await recoverSegments({ ...options, bases: content.bases })) }
+}
+
+/** Before its start offset a log need not have anything. */
+function endOf(segments: readonly Segment[], { logStartOffset }: OpenLogOptions): Offset {
+  return Math.max(segments.at(-1)?.endOffset ?? 0, logStartOffset) as Offset
+}
+
+/** Up to the recovery point all was durable: when the log ends before it, the disk has lost it, or somebody did. */
+function reportMissing({ shared, directory, recoveryPoint }: OpenLogOptions, endOffset: Offset): void {
+  if (endOffset >= recoveryPoint) return
+  shared.log.error(
+    'records that were durable are missing from the end of the log, their offsets will be given out again. ' +
+      'Check the disk, and whether files of the folder were removed; if this partition has replicas, they hold the records',
+    { directory, endOffset, recoveryPoint },
+  )
 }

@@ -21,7 +21,13 @@ import { findBatchBehind, type ScanEnd, scanBatches } from './scan.ts'
 import { emptyIndexes, readIndexes, Segment, writeIndexes } from './segment.ts'
 import { type SharedStorage } from './shared-storage.ts'
 import { TIME_INDEX_ENTRY_BYTES, TimeIndex } from './time-index.ts'
-import { type DamagedRange, type Recovered, type RecoveryProgress, type SegmentConfig } from './types.ts'
+import {
+  CorruptLogError,
+  type DamagedRange,
+  type Recovered,
+  type RecoveryProgress,
+  type SegmentConfig,
+} from './types.ts'
 
 const COPY_BYTES = 1024 * 1024
 /** A segment no larger is scanned instead of reading its index: that is fewer reads. */
@@ -194,6 +200,7 @@ class Recovery {
     segment.sizeBytes = 0
     segment.largestTimestamp = -1
     const end = await this.#walk(segment, 0, checkFrom, segment.baseOffset)
+    if (end.nextOffset > this.#endBound(i)) throw this.#overlap(segment, i, end)
     this.#believe(segment, end.position, end.nextOffset)
     // The page cache may have it, but nobody knows that the disk has.
     segment.isDirty = checkFrom !== Infinity
@@ -211,6 +218,18 @@ class Recovery {
     segment.seal()
     await writeIndexes(shared, segment, true)
     segment.indexes = null
+  }
+
+  /** No crash leaves that behind: a file was put there, or its name changed, and only its owner knows which is right. */
+  #overlap(segment: Segment, i: number, end: ScanEnd): CorruptLogError {
+    const next = this.segments[i + 1]!
+    return new CorruptLogError(
+      segment.path,
+      end.position,
+      `the log has records up to offset ${end.nextOffset - 1} here, but ${baseNameOf(next.path)} begins at ` +
+        `${next.baseOffset}: one of the two does not belong here. Look at both with "sluice log dump" and move the wrong ` +
+        'one out of the folder',
+    )
   }
 
   async #walk(

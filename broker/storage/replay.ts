@@ -49,6 +49,7 @@ async function replaySegment(
       start,
       end: segment.writtenBytes,
       minOffset: segment.baseOffset,
+      maxOffset: (segment.endOffset - 1) as Offset,
       visit: (bytes, at) => {
         const header = readBatchHeader(bytes, at)
         if (header.lastOffset >= from) replay.batch(header)

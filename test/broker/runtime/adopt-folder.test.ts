@@ -88,3 +88,16 @@ t.test("Kafka's own cluster metadata stays as it is, and ours lies beside it", a
   t.equal(String(await disk.readFile(`${kafkas}/00000000000000000000.log`)), 'none of ours')
   t.ok((await disk.list('/data')).some(({ name }) => name === '__sluice_metadata-0'))
 })
+
+t.test('an odd folder does not make a topic of millions of partitions', async t => {
+  const disk = await goldenDisk()
+  for (const name of ['huge-2147483647', '..-0', '__sluice_metadata-1'])
+    await disk.makeDirectory(`/data/${name}`)
+  const test = await TestBroker.start({ disk, settings: KAFKA_SETTINGS })
+  t.same(test.broker.topicNames, ['golden'])
+  t.match(
+    test.env.log.of('error').map(({ fields }) => fields),
+    [{ topic: '..' }, { topic: '__sluice_metadata' }, { topic: 'huge', reason: /partition 2147483647/ }],
+  )
+  await test.stop()
+})

@@ -204,6 +204,47 @@ t.test('a log that ends before its start offset starts anew', async t => {
   t.equal(place.log.of('error').length, 1)
 })
 
+t.test('a mark of a clean stop is not believed when records are missing that were there then', async t => {
+  const place = world()
+  await written(place, true)
+  await place.disk.remove(`${DIRECTORY}/${SECOND}.log`)
+  const { log, recovered } = await place.open({
+    cleanShutdown: true,
+    recoveryPoint: at(20),
+    config: SMALL_INDEX,
+  })
+  t.ok(recovered.scanned)
+  t.equal(log.endOffset, 12)
+  t.match(place.log.of('error'), [{ fields: { endOffset: 12, recoveryPoint: 20 } }])
+})
+
+for (const [cleanShutdown, recoveryPoint] of [
+  [true, 20],
+  [false, 0],
+] as const) {
+  t.test(
+    `segments that overlap are not cut but refused, after ${cleanShutdown ? 'a clean stop' : 'a kill'} too`,
+    async t => {
+      const place = world()
+      await written(place, cleanShutdown)
+      await write(place.disk, '00000000000000000005.log', Buffer.from('a file that somebody put there'))
+      await place.disk.remove(`${DIRECTORY}/${SECOND}.log`)
+      const before = await names(place.disk)
+      const size = await place.disk.size(`${DIRECTORY}/${FIRST}.log`)
+      await t.rejects(place.open({ cleanShutdown, recoveryPoint: at(recoveryPoint), config: SMALL_INDEX }), {
+        code: 'CORRUPT_LOG',
+        message: /up to offset 11 here, but 00000000000000000005.log begins at 5/,
+      })
+      t.same(
+        (await names(place.disk)).filter(name => name.endsWith('.log')),
+        before.filter(name => name.endsWith('.log')),
+        'nothing was removed',
+      )
+      t.equal(await place.disk.size(`${DIRECTORY}/${FIRST}.log`), size, 'nor cut')
+    },
+  )
+}
+
 t.test('progress is told while a scan takes long', async t => {
   const place = world()
   const { log } = await place.open()
