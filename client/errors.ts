@@ -34,6 +34,12 @@ export type ClientErrorCode =
   | 'LOG_TRUNCATION'
   /** The position lies outside the log, and the policy is to stop. */
   | 'OFFSET_OUT_OF_RANGE'
+  /** The coordinator of the group was not heard for longer than the session timeout. */
+  | 'SESSION_LOST'
+  /** Offsets were not committed: their partitions, or the membership, have passed to others. */
+  | 'COMMIT_FAILED'
+  /** The group has committed no offset for a partition, and was told to start from nowhere else. */
+  | 'NO_COMMITTED_OFFSET'
   /** Several items of one call failed; see `errors`. */
   | 'PARTIAL_FAILURE'
 
