@@ -138,7 +138,7 @@ function addMember(work: ClassicWork, command: JoinGroupCommand, memberId: strin
     clientHost: command.clientHost,
     rebalanceTimeoutMs: rebalanceTimeoutOf(command),
     sessionTimeoutMs: request.sessionTimeoutMs,
-    protocols: kept(request.protocols),
+    protocols: keptProtocols(request.protocols),
     assignment: NO_BYTES,
     isNew: true,
     join: waiting(command),
@@ -160,7 +160,7 @@ function rejoin(work: ClassicWork, command: JoinGroupCommand, member: ClassicMem
     ...work.draft.member(member.memberId),
     rebalanceTimeoutMs: rebalanceTimeoutOf(command),
     sessionTimeoutMs: request.sessionTimeoutMs,
-    protocols: kept(request.protocols),
+    protocols: keptProtocols(request.protocols),
     join: waiting(command),
   })
 }
@@ -186,7 +186,7 @@ function replaceStaticMember(work: ClassicWork, command: JoinGroupCommand, oldMe
     clientHost: command.clientHost,
     rebalanceTimeoutMs: rebalanceTimeoutOf(command),
     sessionTimeoutMs: request.sessionTimeoutMs,
-    protocols: kept(request.protocols),
+    protocols: keptProtocols(request.protocols),
     join: waiting(command),
     sync: null,
   }
@@ -242,7 +242,7 @@ export function decideAbandonedJoin(work: ClassicWork, joinToken: number): void 
 }
 
 /** Version 0 has no rebalance timeout. */
-function rebalanceTimeoutOf({ version, request }: JoinGroupCommand): number {
+export function rebalanceTimeoutOf({ version, request }: JoinGroupCommand): number {
   return version === 0 ? request.sessionTimeoutMs : request.rebalanceTimeoutMs
 }
 
@@ -251,7 +251,7 @@ function waiting({ token, version }: JoinGroupCommand): Waiting {
 }
 
 /** The request's bytes are a slice of its frame. A name that stands twice counts once. */
-function kept(protocols: readonly ClassicProtocol[]): ClassicProtocol[] {
+export function keptProtocols(protocols: readonly ClassicProtocol[]): ClassicProtocol[] {
   const names = new Set<string>()
   const result: ClassicProtocol[] = []
   for (const { name, metadata } of protocols) {

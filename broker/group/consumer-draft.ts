@@ -17,6 +17,9 @@ export class ConsumerDraft {
   readonly groupId: string
   readonly #group: ConsumerGroup
   readonly #out: DecisionBuilder
+  readonly #expectedJoins = new Map<string, boolean>()
+  /** What was placed in this draft, 'topic/partition' -> member id; what was not, is as the group has it. */
+  readonly #owners = new Map<string, string>()
   epoch: number
   metadataHash: bigint
   assignmentEpoch: number
@@ -70,6 +73,11 @@ export class ConsumerDraft {
   /** What a member has, and how far it is. */
   place(member: ConsumerMember): void {
     this.members.set(member.memberId, member)
+    for (const set of [member.assigned, member.pendingRevocation]) {
+      for (const [topicId, partitions] of set) {
+        for (const partition of partitions) this.#owners.set(`${topicId}/${partition}`, member.memberId)
+      }
+    }
     this.#out.record({
       type: 'consumer-group-current-member',
       key: { groupId: this.groupId, memberId: member.memberId },
@@ -153,7 +161,8 @@ export class ConsumerDraft {
 
   /** Whether the member may be given the partition: nobody else has it, or has still to give it up. */
   isFreeFor(memberId: string, topicId: TopicId, partition: number): boolean {
-    const ownerId = this.#group.owners.get(topicId)?.get(partition)
+    const ownerId =
+      this.#owners.get(`${topicId}/${partition}`) ?? this.#group.owners.get(topicId)?.get(partition)
     if (ownerId === undefined || ownerId === memberId) return true
     const owner = this.members.get(ownerId)
     if (owner === undefined) return true
@@ -163,10 +172,22 @@ export class ConsumerDraft {
     )
   }
 
+  /** Whether the member is to join again; false where that was known. */
+  expectJoin(memberId: string, isExpected: boolean): boolean {
+    if (this.#group.expectedJoins.has(memberId) === isExpected) return false
+    this.#expectedJoins.set(memberId, isExpected)
+    return true
+  }
+
   /** To be called last. */
   finish(): void {
-    if (this.checks === this.#group.checks) return
-    this.#out.change({ kind: 'consumer-group', groupId: this.groupId, checks: this.checks })
+    if (this.checks === this.#group.checks && this.#expectedJoins.size === 0) return
+    this.#out.change({
+      kind: 'consumer-group',
+      groupId: this.groupId,
+      checks: this.checks,
+      expectedJoins: this.#expectedJoins,
+    })
   }
 }
 

@@ -106,6 +106,8 @@ export class ConsumerGroup {
   readonly owners = new Map<TopicId, Map<number, string>>()
   /** Volatile. */
   checks: TopicChecks = NO_CHECKS
+  /** Volatile. Members that speak the classic protocol and have been told to join again. */
+  readonly expectedJoins = new Set<string>()
 
   constructor(groupId: string) {
     this.groupId = groupId
@@ -156,6 +158,7 @@ export class ConsumerGroup {
     if (value === null) {
       if (previous !== undefined) this.#disown(previous)
       this.members.delete(memberId)
+      this.expectedJoins.delete(memberId)
       return
     }
     this.members.set(memberId, {

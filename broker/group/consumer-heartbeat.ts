@@ -3,7 +3,9 @@
  * reads, learns what it is to have, leaves (-1), or goes for a while as a static member (-2).
  */
 import { ErrorCode } from '../../client/protocol/errors.ts'
-import { ConsumerDraft } from './consumer-draft.ts'
+import { type GroupSurroundings } from './config.ts'
+import { takeOut } from './consumer-classic.ts'
+import { type ConsumerDraft } from './consumer-draft.ts'
 import {
   AWAY_EPOCH,
   ConsumerGroup,
@@ -15,15 +17,18 @@ import {
 import {
   type ConsumerWork,
   cancelTimers,
+  describeMember,
   forgetPattern,
   refreshTarget,
-  removeMembers,
+  replaceStaticMember,
   resolvePattern,
   startMemberSession,
   stepMember,
+  workOn,
 } from './consumer-work.ts'
 import { type ShardWork } from './offset-commands.ts'
 import { isSubset, NO_PARTITIONS, partitionSet, samePartitions, toTopicPartitions } from './partition-sets.ts'
+import { upgrade, upgradeProblem } from './protocol-change.ts'
 import { timerKey } from './timer-keys.ts'
 import { type ConsumerGroupHeartbeatCommand } from './types.ts'
 
@@ -52,20 +57,24 @@ export function decideConsumerHeartbeat(shard: ShardWork, command: ConsumerGroup
     decideOnGroup(workOn(shard, group), shard, command)
     return
   }
-  const classic = shard.state.classicGroup(groupId)
-  if (memberEpoch > 0 || (classic !== undefined && classic.facts.state !== 'Empty')) {
+  if (memberEpoch > 0) {
     refuse(shard, command, groupNotFound(shard, groupId))
     return
   }
-  // An empty classic group makes room; its offsets stay.
-  if (shard.state.classicRecord(groupId) !== undefined) {
-    shard.out.record({ type: 'group-metadata', key: { groupId }, value: null })
+  const classic = shard.state.classicGroup(groupId)
+  if (classic === undefined || classic.facts.state === 'Empty') {
+    // An empty classic group makes room; its offsets stay.
+    if (shard.state.classicRecord(groupId) !== undefined) {
+      shard.out.record({ type: 'group-metadata', key: { groupId }, value: null })
+    }
+    decideOnGroup(workOn(shard, new ConsumerGroup(groupId)), shard, command)
+    return
   }
-  decideOnGroup(workOn(shard, new ConsumerGroup(groupId)), shard, command)
-}
-
-function workOn(shard: ShardWork, group: ConsumerGroup): ConsumerWork {
-  return { draft: new ConsumerDraft(group, shard.out), out: shard.out, surroundings: shard.surroundings }
+  const problem = upgradeProblem(shard, classic) ?? earlyProblem(shard, command)
+  if (typeof problem === 'string') {
+    refuse(shard, command, { errorCode: ErrorCode.GROUP_ID_NOT_FOUND, message: problem })
+  } else if (problem !== null) refuse(shard, command, problem)
+  else decideOnGroup(upgrade(shard, classic), shard, command)
 }
 
 function decideOnGroup(work: ConsumerWork, shard: ShardWork, command: ConsumerGroupHeartbeatCommand): void {
@@ -76,18 +85,17 @@ function decideOnGroup(work: ConsumerWork, shard: ShardWork, command: ConsumerGr
     refuse(shard, command, found)
     return
   }
-  const refusal = patternProblem(work, request.subscribedTopicRegex)
+  const pattern = request.subscribedTopicRegex
+  const refusal = draft.patterns.has(pattern ?? '') ? null : patternProblem(surroundings, pattern)
   if (refusal !== null) {
     refuse(shard, command, refusal)
     return
   }
   const before = admit(work, found)
   const updated = updatedMember(before, command)
-  const isNew = found.kind === 'new'
-  if (isNew || !isDescribedAlike(before, updated)) draft.describe(updated)
+  const isChanged = describeMember(work, before, updated, found.kind === 'new')
   const isPatternNew = updatePattern(work, before.subscribedTopicRegex, updated.subscribedTopicRegex)
-  const isChanged = isNew || isPatternNew || !sameNames(before, updated)
-  refreshTarget(work, isChanged)
+  refreshTarget(work, isChanged || isPatternNew)
   const owned = request.topicPartitions === null ? null : partitionSet(request.topicPartitions)
   const after = stepMember(work, updated, owned)
   startMemberSession(work, after)
@@ -187,24 +195,8 @@ function admit(work: ConsumerWork, found: Found): ConsumerMember {
       draft.members.set(fresh.memberId, fresh)
       return fresh
     }
-    case 'back': {
-      // It takes the place of the one that went: what that one had is its own, and so is its target.
-      const target = draft.target.get(found.member.memberId)
-      draft.removeMember(found.member)
-      cancelTimers(work, found.member.memberId)
-      const member = {
-        ...found.member,
-        memberId: found.memberId,
-        memberEpoch: 0,
-        previousMemberEpoch: 0,
-        state: MemberState.STABLE,
-        pendingRevocation: NO_PARTITIONS,
-        classic: null,
-      }
-      draft.describe(member)
-      draft.setTargetOf(member.memberId, target ?? NO_PARTITIONS)
-      return member
-    }
+    case 'back':
+      return replaceStaticMember(work, found.member, found.memberId)
   }
 }
 
@@ -228,6 +220,8 @@ function updatedMember(before: ConsumerMember, command: ConsumerGroupHeartbeatCo
   const { subscribedTopicNames, subscribedTopicRegex } = request
   return {
     ...before,
+    // Whoever speaks this protocol does not speak the classic one any more.
+    classic: null,
     instanceId: request.instanceId ?? before.instanceId,
     rackId: request.rackId ?? before.rackId,
     clientId: command.clientId,
@@ -242,29 +236,16 @@ function updatedMember(before: ConsumerMember, command: ConsumerGroupHeartbeatCo
   }
 }
 
-function isDescribedAlike(before: ConsumerMember, after: ConsumerMember): boolean {
-  return (
-    before.instanceId === after.instanceId &&
-    before.rackId === after.rackId &&
-    before.clientId === after.clientId &&
-    before.clientHost === after.clientHost &&
-    before.rebalanceTimeoutMs === after.rebalanceTimeoutMs &&
-    before.serverAssignor === after.serverAssignor &&
-    before.subscribedTopicRegex === after.subscribedTopicRegex &&
-    before.classic === after.classic &&
-    sameNames(before, after)
-  )
+/** Of what is found out before the group is changed at all. */
+function earlyProblem(
+  { surroundings }: ShardWork,
+  { request }: ConsumerGroupHeartbeatCommand,
+): Refusal | null {
+  return patternProblem(surroundings, request.subscribedTopicRegex)
 }
 
-function sameNames(before: ConsumerMember, after: ConsumerMember): boolean {
-  const left = before.subscribedTopicNames
-  const right = after.subscribedTopicNames
-  return left.length === right.length && left.every((name, index) => name === right[index])
-}
-
-function patternProblem(work: ConsumerWork, pattern: string | null): Refusal | null {
-  if (pattern === null || pattern === '' || work.draft.patterns.has(pattern)) return null
-  if (work.surroundings.compilePattern(pattern) !== null) return null
+function patternProblem({ compilePattern }: GroupSurroundings, pattern: string | null): Refusal | null {
+  if (pattern === null || pattern === '' || compilePattern(pattern) !== null) return null
   const message = `SubscribedTopicRegex \`${pattern}\` is not a valid regular expression.`
   return { errorCode: ErrorCode.INVALID_REGULAR_EXPRESSION, message }
 }
@@ -298,7 +279,7 @@ function decideLeave(work: ConsumerWork, shard: ShardWork, command: ConsumerGrou
     return
   }
   if (memberEpoch === LEAVE_EPOCH) {
-    removeMembers(work, [member])
+    takeOut(work, [member])
   } else {
     // It comes back before its session ends, or is taken out then. Meanwhile nobody else gets what it has.
     draft.place({
@@ -309,8 +290,8 @@ function decideLeave(work: ConsumerWork, shard: ShardWork, command: ConsumerGrou
       pendingRevocation: NO_PARTITIONS,
     })
     out.cancelTimer(timerKey('member-revoke', draft.groupId, memberId))
+    draft.finish()
   }
-  draft.finish()
   out.reply('consumer-group-heartbeat', command.token, {
     errorCode: ErrorCode.NONE,
     memberId,
@@ -328,9 +309,7 @@ export function memberTimedOut(
 ): void {
   const member = group.members.get(memberId)
   if (member === undefined || (isRevoking && member.state !== MemberState.UNREVOKED_PARTITIONS)) return
-  const work = workOn(shard, group)
-  removeMembers(work, [member])
-  work.draft.finish()
+  takeOut(workOn(shard, group), [member])
 }
 
 /** After the log was replayed, every member has a fresh session. */

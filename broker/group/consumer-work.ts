@@ -3,8 +3,13 @@
  * step towards the target, members are taken out. Every function changes the draft and adds to the decision.
  */
 import { type GroupSurroundings } from './config.ts'
-import { type ConsumerDraft } from './consumer-draft.ts'
-import { type ConsumerMember, MemberState, type ResolvedPattern } from './consumer-group.ts'
+import { ConsumerDraft } from './consumer-draft.ts'
+import {
+  type ConsumerGroup,
+  type ConsumerMember,
+  MemberState,
+  type ResolvedPattern,
+} from './consumer-group.ts'
 import { reconcile } from './consumer-reconcile.ts'
 import { hashOfTopics, subscribedNames } from './consumer-subscriptions.ts'
 import { computeTarget } from './consumer-target.ts'
@@ -19,6 +24,13 @@ export interface ConsumerWork {
   readonly draft: ConsumerDraft
   readonly out: DecisionBuilder
   readonly surroundings: GroupSurroundings
+}
+
+export function workOn(
+  shard: Pick<ConsumerWork, 'out' | 'surroundings'>,
+  group: ConsumerGroup,
+): ConsumerWork {
+  return { draft: new ConsumerDraft(group, shard.out), out: shard.out, surroundings: shard.surroundings }
 }
 
 /**
@@ -135,4 +147,58 @@ export function startMemberSession({ draft, out, surroundings }: ConsumerWork, m
     surroundings.overridesOf(draft.groupId).consumerSessionTimeoutMs ??
     surroundings.config.consumerSessionTimeoutMs
   out.setTimer(timerKey('member-session', draft.groupId, member.memberId), sessionTimeoutMs)
+}
+
+/** Writes what has changed of what a member says of itself; true where it reads other topics than before. */
+export function describeMember(
+  { draft }: ConsumerWork,
+  before: ConsumerMember,
+  after: ConsumerMember,
+  isNew: boolean,
+): boolean {
+  if (isNew || !isDescribedAlike(before, after)) draft.describe(after)
+  return isNew || !sameNames(before, after)
+}
+
+function isDescribedAlike(before: ConsumerMember, after: ConsumerMember): boolean {
+  return (
+    before.instanceId === after.instanceId &&
+    before.rackId === after.rackId &&
+    before.clientId === after.clientId &&
+    before.clientHost === after.clientHost &&
+    before.rebalanceTimeoutMs === after.rebalanceTimeoutMs &&
+    before.serverAssignor === after.serverAssignor &&
+    before.subscribedTopicRegex === after.subscribedTopicRegex &&
+    before.classic === after.classic &&
+    sameNames(before, after)
+  )
+}
+
+function sameNames(before: ConsumerMember, after: ConsumerMember): boolean {
+  const left = before.subscribedTopicNames
+  const right = after.subscribedTopicNames
+  return left.length === right.length && left.every((name, index) => name === right[index])
+}
+
+/** A static member is back under another id: what the old one had is its own, and so is its target. */
+export function replaceStaticMember(
+  work: ConsumerWork,
+  old: ConsumerMember,
+  memberId: string,
+): ConsumerMember {
+  const { draft } = work
+  const target = draft.target.get(old.memberId)
+  draft.removeMember(old)
+  cancelTimers(work, old.memberId)
+  const member: ConsumerMember = {
+    ...old,
+    memberId,
+    memberEpoch: 0,
+    previousMemberEpoch: 0,
+    state: MemberState.STABLE,
+    pendingRevocation: NO_PARTITIONS,
+  }
+  draft.describe(member)
+  draft.setTargetOf(memberId, target ?? NO_PARTITIONS)
+  return member
 }

@@ -20,6 +20,12 @@ import {
   syncTimedOut,
 } from './classic-rebalance.ts'
 import { type GroupSurroundings } from './config.ts'
+import {
+  heartbeatConsumerGroup,
+  joinConsumerGroup,
+  leaveConsumerGroup,
+  syncConsumerGroup,
+} from './consumer-classic.ts'
 import { ConsumerDraft } from './consumer-draft.ts'
 import { decideConsumerHeartbeat, memberTimedOut, resumeConsumerGroup } from './consumer-heartbeat.ts'
 import { DecisionBuilder } from './decision.ts'
@@ -164,19 +170,17 @@ function routeJoin(work: ShardWork, command: JoinGroupCommand): void {
     return
   }
   const consumerGroup = state.consumerGroup(groupId)
-  if (consumerGroup !== undefined) {
-    if (consumerGroup.members.size > 0 || memberId !== '') {
-      refuseJoin(work, command, memberId, ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
-      return
-    }
-    // An empty group makes room; its offsets stay.
-    new ConsumerDraft(consumerGroup, out).remove()
+  if (consumerGroup !== undefined && consumerGroup.members.size > 0) {
+    joinConsumerGroup(work, consumerGroup, command)
+    return
   }
-  const group = consumerGroup === undefined ? state.classicGroup(groupId) : undefined
+  const group = state.classicGroup(groupId)
   if (group === undefined && memberId !== '') {
     refuseJoin(work, command, memberId, ErrorCode.UNKNOWN_MEMBER_ID)
     return
   }
+  // An empty consumer group makes room; its offsets stay.
+  if (consumerGroup !== undefined) new ConsumerDraft(consumerGroup, out).remove()
   changeClassic(work, group ?? new ClassicGroup(groupId), classic => {
     const value = { ...classic.draft.toRecordValue(), currentStateTimestamp: out.nowMs }
     decideJoin(classic, command)
@@ -189,7 +193,9 @@ function routeJoin(work: ShardWork, command: JoinGroupCommand): void {
 
 function routeSync(work: ShardWork, command: SyncGroupCommand): void {
   const { groupId } = command.request
+  const consumerGroup = work.state.consumerGroup(groupId)
   if (groupId === '') refuseSync(work, command.token, ErrorCode.INVALID_GROUP_ID)
+  else if (consumerGroup !== undefined) syncConsumerGroup(work, consumerGroup, command)
   else if (!onClassic(work, groupId, classic => decideSync(classic, command))) {
     refuseSync(work, command.token, ErrorCode.UNKNOWN_MEMBER_ID)
   }
@@ -197,18 +203,25 @@ function routeSync(work: ShardWork, command: SyncGroupCommand): void {
 
 function routeHeartbeat(work: ShardWork, command: HeartbeatCommand): void {
   const { groupId } = command.request
-  const isKnown = onClassic(work, groupId, classic => decideHeartbeat(classic, command))
-  if (isKnown) return
-  const errorCode = groupId === '' ? ErrorCode.INVALID_GROUP_ID : ErrorCode.UNKNOWN_MEMBER_ID
-  work.out.reply('heartbeat', command.token, { errorCode })
+  const consumerGroup = work.state.consumerGroup(groupId)
+  const refuse = (errorCode: ErrorCode) => work.out.reply('heartbeat', command.token, { errorCode })
+  if (groupId === '') refuse(ErrorCode.INVALID_GROUP_ID)
+  else if (consumerGroup !== undefined) heartbeatConsumerGroup(work, consumerGroup, command)
+  else if (!onClassic(work, groupId, classic => decideHeartbeat(classic, command))) {
+    refuse(ErrorCode.UNKNOWN_MEMBER_ID)
+  }
 }
 
 function routeLeave(work: ShardWork, command: LeaveGroupCommand): void {
   const { groupId } = command.request
-  const isKnown = onClassic(work, groupId, classic => decideLeave(classic, command))
-  if (isKnown) return
-  const errorCode = groupId === '' ? ErrorCode.INVALID_GROUP_ID : ErrorCode.UNKNOWN_MEMBER_ID
-  work.out.reply('leave-group', command.token, { errorCode, members: [] })
+  const consumerGroup = work.state.consumerGroup(groupId)
+  const refuse = (errorCode: ErrorCode) =>
+    work.out.reply('leave-group', command.token, { errorCode, members: [] })
+  if (groupId === '') refuse(ErrorCode.INVALID_GROUP_ID)
+  else if (consumerGroup !== undefined) leaveConsumerGroup(work, consumerGroup, command)
+  else if (!onClassic(work, groupId, classic => decideLeave(classic, command))) {
+    refuse(ErrorCode.UNKNOWN_MEMBER_ID)
+  }
 }
 
 function decideDeleteGroups(work: ShardWork, command: DeleteGroupsCommand): void {

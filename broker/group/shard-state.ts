@@ -87,6 +87,11 @@ export class ShardState {
       return
     }
     const group = this.#consumer.get(change.groupId)
-    if (group !== undefined) group.checks = change.checks
+    if (group === undefined) return
+    group.checks = change.checks
+    for (const [memberId, isExpected] of change.expectedJoins) {
+      if (isExpected) group.expectedJoins.add(memberId)
+      else group.expectedJoins.delete(memberId)
+    }
   }
 }

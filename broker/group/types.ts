@@ -244,6 +244,8 @@ export type VolatileChange =
       readonly kind: 'consumer-group'
       readonly groupId: string
       readonly checks: TopicChecks
+      /** By member id: whether it is expected to join again. */
+      readonly expectedJoins: ReadonlyMap<string, boolean>
     }
 
 /**

@@ -4,6 +4,7 @@
  */
 import { type GroupReply } from '../../../broker/group/types.ts'
 import { ErrorCode } from '../../../client/protocol/errors.ts'
+import { decodeAssignment, encodeAssignment } from '../../../client/protocol/messages/consumer-protocol.ts'
 import { freshId, joinCommand, memberCommand, syncCommand } from './members.ts'
 import { type TestShell } from './shell.ts'
 
@@ -17,7 +18,7 @@ export class ClassicClient {
   owned: number[] = []
   /** Of the join that waits. */
   joinToken = 0
-  #assignments: Record<string, string> = {}
+  #assignments: Record<string, Uint8Array> = {}
   /** Answers of older attempts are lost with their connection. */
   #attempt = 0
 
@@ -95,7 +96,7 @@ export class ClassicClient {
     for (let partition = 0; partition < this.#partitionCount(); partition++) {
       shares[partition % ids.length]!.push(partition)
     }
-    this.#assignments = Object.fromEntries(ids.map((memberId, index) => [memberId, shares[index]!.join()]))
+    this.#assignments = Object.fromEntries(ids.map((memberId, index) => [memberId, share(shares[index]!)]))
   }
 
   #sync(isLost: boolean): void {
@@ -108,8 +109,7 @@ export class ClassicClient {
       if (errorCode !== ErrorCode.NONE) this.#refused(errorCode)
       else {
         this.phase = 'stable'
-        const text = Buffer.from(assignment).toString()
-        this.owned = text === '' ? [] : text.split(',').map(Number)
+        this.owned = decodeAssignment(assignment).assignedPartitions.flatMap(({ partitions }) => partitions)
       }
     })
   }
@@ -137,4 +137,8 @@ export class ClassicClient {
     this.phase = 'out'
     this.owned = []
   }
+}
+
+function share(partitions: number[]): Uint8Array {
+  return encodeAssignment({ assignedPartitions: [{ topic: 't', partitions }], userData: null })
 }

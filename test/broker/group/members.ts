@@ -75,7 +75,7 @@ export interface MemberOptions {
 }
 
 export interface SyncOptions extends MemberOptions {
-  readonly assignments?: Readonly<Record<string, string>>
+  readonly assignments?: Readonly<Record<string, string | Uint8Array>>
   readonly protocolType?: string
   readonly protocolName?: string
 }
@@ -93,7 +93,10 @@ export function syncCommand(options: SyncOptions) {
       groupInstanceId: options.instanceId ?? null,
       protocolType: options.protocolType ?? null,
       protocolName: options.protocolName ?? null,
-      assignments: assignments.map(([memberId, text]) => ({ memberId, assignment: Buffer.from(text) })),
+      assignments: assignments.map(([memberId, given]) => ({
+        memberId,
+        assignment: typeof given === 'string' ? Buffer.from(given) : given,
+      })),
     },
   }
 }
