@@ -5,6 +5,7 @@
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type ConfigDecision, type ConfigRules } from '../controller/configs.ts'
 import { type ControllerRecord, type Refusal, refuse } from '../controller/records.ts'
+import { topicNameProblem } from '../controller/topic-names.ts'
 import { BROKER_CONFIG_RULES, TOPIC_CONFIG_RULES } from '../runtime/config-rules.ts'
 import { type BrokerContext } from './context.ts'
 
@@ -89,7 +90,10 @@ async function alterTopic(
   const { image } = context.metadata
   const unknown = refuse(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `The topic '${name}' does not exist.`)
   const topic = image.topic(name)
-  if (topic === undefined) return unknown
+  if (topic === undefined) {
+    const problem = topicNameProblem(name)
+    return problem?.error === ErrorCode.INVALID_TOPIC_EXCEPTION ? problem : unknown
+  }
   const { topicId } = topic
   const first = apply(topic.configs, TOPIC_CONFIG_RULES)
   if (first.refusal !== null || validateOnly) return first.refusal
@@ -119,7 +123,7 @@ async function alterBroker(
 ): Promise<Refusal | null> {
   const { image } = context.metadata
   const first = apply(image.brokerConfigs(broker).configs, BROKER_CONFIG_RULES)
-  if (first.refusal !== null || validateOnly) return first.refusal
+  if (first.refusal !== null || validateOnly) return asRequestError(first.refusal)
   const outcome = await context.metadata.change(() => {
     const { configs: current, revision } = image.brokerConfigs(broker)
     const decision = apply(current, BROKER_CONFIG_RULES)
@@ -132,5 +136,12 @@ async function alterBroker(
       result: null,
     }
   })
-  return outcome.refusal
+  return asRequestError(outcome.refusal)
+}
+
+/** A bad value is an INVALID_CONFIG for a topic and an INVALID_REQUEST for a broker: so Kafka tells them. */
+function asRequestError(refusal: Refusal | null): Refusal | null {
+  return refusal?.error === ErrorCode.INVALID_CONFIG
+    ? refuse(ErrorCode.INVALID_REQUEST, refusal.message)
+    : refusal
 }

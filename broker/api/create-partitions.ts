@@ -12,6 +12,7 @@ import { type Input } from '../../client/protocol/schema.ts'
 import { ZERO_TOPIC_ID } from '../../client/protocol/types.ts'
 import { type Refusal, refuse } from '../controller/records.ts'
 import { decideCreatePartitions } from '../controller/topics.ts'
+import { onceEach } from '../runtime/once-each.ts'
 import { type ApiHandler } from '../server/handler.ts'
 import { type BrokerContext } from './context.ts'
 
@@ -24,13 +25,10 @@ export function createPartitionsHandler(
   return {
     api: API.CreatePartitions,
     async handle({ topics, validateOnly }) {
-      const counts = new Map<string, number>()
-      for (const { name } of topics) counts.set(name, (counts.get(name) ?? 0) + 1)
-      const results = topics.map(async asked => {
-        const refusal =
-          counts.get(asked.name)! > 1
-            ? refuse(ErrorCode.INVALID_REQUEST, 'Duplicate topic name.')
-            : await enlarge(context, asked, validateOnly)
+      const results = onceEach(topics, ({ name }) => name).map(async ({ item: asked, isDuplicate }) => {
+        const refusal = isDuplicate
+          ? refuse(ErrorCode.INVALID_REQUEST, 'Duplicate topic name.')
+          : await enlarge(context, asked, validateOnly)
         return {
           name: asked.name,
           errorCode: refusal?.error ?? ErrorCode.NONE,

@@ -10,6 +10,7 @@ import {
 } from '../../client/protocol/messages/delete-records.ts'
 import { type Input } from '../../client/protocol/schema.ts'
 import { isInternalTopic } from '../controller/topic-names.ts'
+import { onceEach } from '../runtime/once-each.ts'
 import { type ApiHandler } from '../server/handler.ts'
 import { type BrokerContext, partitionOf } from './context.ts'
 
@@ -23,7 +24,9 @@ export function deleteRecordsHandler(context: BrokerContext): ApiHandler<DeleteR
       const topics = request.topics.map(async ({ name, partitions }) => ({
         name,
         partitions: await Promise.all(
-          partitions.map(({ partitionIndex, offset }) => deleteOne(context, name, partitionIndex, offset)),
+          onceEach(partitions, ({ partitionIndex }) => partitionIndex).map(
+            ({ item: { partitionIndex, offset } }) => deleteOne(context, name, partitionIndex, offset),
+          ),
         ),
       }))
       return { topics: await Promise.all(topics) }

@@ -13,6 +13,7 @@ import { type TopicId, ZERO_TOPIC_ID } from '../../client/protocol/types.ts'
 import { type TopicImage } from '../controller/image.ts'
 import { type Refusal, refuse } from '../controller/records.ts'
 import { decideDeleteTopic } from '../controller/topics.ts'
+import { onceEach } from '../runtime/once-each.ts'
 import { type ApiHandler } from '../server/handler.ts'
 import { type BrokerContext } from './context.ts'
 
@@ -30,10 +31,8 @@ export function deleteTopicsHandler(context: BrokerContext): ApiHandler<DeleteTo
         apiVersion >= 6
           ? request.topics.map(({ name, topicId }) => ({ name, topicId }))
           : request.topicNames.map(name => ({ name, topicId: ZERO_TOPIC_ID }))
-      const counts = new Map<string, number>()
-      for (const target of targets) counts.set(keyOf(target), (counts.get(keyOf(target)) ?? 0) + 1)
-      const responses = targets.map(async target => {
-        const outcome = await deleteOne(context, target, counts.get(keyOf(target))! > 1, apiVersion)
+      const responses = onceEach(targets, keyOf).map(async ({ item: target, isDuplicate }) => {
+        const outcome = await deleteOne(context, target, isDuplicate, apiVersion)
         return describe(target, outcome)
       })
       return { responses: await Promise.all(responses) }

@@ -28,7 +28,8 @@ export function describeClusterHandler(context: BrokerContext): ApiHandler<Descr
         const errorMessage = known
           ? 'The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER.'
           : `Unsupported endpoint type ${endpointType}`
-        return { errorCode, errorMessage, endpointType, clusterId, controllerId: -1, brokers: [] }
+        // The type of endpoint that answers, not the one that was asked for.
+        return { errorCode, errorMessage, endpointType: BROKERS, clusterId, controllerId: -1, brokers: [] }
       }
       const { host, port } = context.endpoint(connection)
       const rack = context.config.values['broker.rack']

@@ -15,7 +15,7 @@ import { CONFIG_TYPE, type ConfigDefinition } from '../config/definition.ts'
 import { TOPIC_CONFIGS, type TopicConfigName } from '../config/topic-configs.ts'
 import { topicNameProblem } from '../controller/topic-names.ts'
 import { type ApiHandler } from '../server/handler.ts'
-import { resourceOf } from './config-resources.ts'
+import { RESOURCE_TOPIC, resourceOf } from './config-resources.ts'
 import { type BrokerContext } from './context.ts'
 
 type Response = Input<typeof DescribeConfigsResponse>
@@ -46,13 +46,15 @@ function describe(
   // An empty list asks for everything, as null does: so Kafka reads it.
   const isWanted = (name: string): boolean =>
     configurationKeys === null || configurationKeys.length === 0 || configurationKeys.includes(name)
+  if (resourceType === RESOURCE_TOPIC) {
+    const problem = topicNameProblem(resourceName)
+    if (problem !== null) return answer(problem.error, problem.message, [])
+  }
   const resource = resourceOf(context, resourceType, resourceName)
   if (resource.kind === 'none') return answer(resource.refusal.error, resource.refusal.message, [])
   if (resource.kind === 'broker') {
     return answer(ErrorCode.NONE, null, describeBroker(context, request, resource.broker, isWanted))
   }
-  const problem = topicNameProblem(resource.name)
-  if (problem !== null) return answer(problem.error, problem.message, [])
   const topic = context.metadata.image.topic(resource.name)
   if (topic === undefined) {
     return answer(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.', [])
@@ -101,8 +103,7 @@ function describeOne(
   readOnly: boolean,
 ): ResponseConfig {
   const { text, source } = layers[0]!
-  // An unset config has no synonyms, rather than one without a value.
-  const synonyms = layers.filter(layer => layer.text !== null)
+  const synonyms = layers.filter(hasValue)
   return {
     name: definition.name,
     value: text,
@@ -115,4 +116,13 @@ function describeOne(
     configType: CONFIG_TYPE[definition.type],
     documentation: request.includeDocumentation ? definition.doc : null,
   }
+}
+
+/**
+ * An unset config has no synonyms, rather than one without a value; and where a topic config falls back to a broker
+ * config that has no default of its own (`log.retention.ms`, which is that of the hours), that one is not told either.
+ */
+function hasValue({ name, text, source }: ConfigValue): boolean {
+  if (text === null) return false
+  return source !== 'default' || !isBrokerConfig(name) || BROKER_CONFIGS[name].defaultText !== null
 }

@@ -57,7 +57,10 @@ function askedTopics(
   asked: NonNullable<DescribeLogDirsRequest['topics']>,
 ): ResponseTopic[] {
   return asked
-    .map(({ topic, partitions }) => ({ name: topic, partitions: describe(context, topic, partitions) }))
+    .map(({ topic, partitions }) => ({
+      name: topic,
+      partitions: describe(context, topic, [...new Set(partitions)]),
+    }))
     .filter(({ partitions }) => partitions.length > 0)
 }
 

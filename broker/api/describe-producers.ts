@@ -2,7 +2,7 @@
  * DescribeProducers (KIP-664): the idempotent producers that partitions remember, to find who holds a transaction open.
  */
 import { API } from '../../client/protocol/apis.ts'
-import { ErrorCode } from '../../client/protocol/errors.ts'
+import { ErrorCode, errorMessage } from '../../client/protocol/errors.ts'
 import {
   type DescribeProducersRequest,
   type DescribeProducersResponse,
@@ -35,7 +35,9 @@ function describe(context: BrokerContext, topic: string, partitionIndex: number)
     return { partitionIndex, errorCode: problem.error, errorMessage: problem.message, activeProducers: [] }
   }
   const host = partitionOf(context, context.metadata.image.topic(topic), partitionIndex)
-  if (typeof host === 'number') return { partitionIndex, errorCode: host, activeProducers: [] }
+  if (typeof host === 'number') {
+    return { partitionIndex, errorCode: host, errorMessage: errorMessage(host), activeProducers: [] }
+  }
   const activeProducers = host.describeProducers().map(producer => ({
     producerId: producer.producerId,
     producerEpoch: producer.producerEpoch,

@@ -306,7 +306,7 @@ function failed(error: ErrorCode): FetchOutcome {
     lastStableOffset: -1,
     logStartOffset: -1,
     divergingEpoch: null,
-    abortedTransactions: null,
+    abortedTransactions: [],
     slices: [],
     byteLength: 0,
     release() {},

@@ -9,6 +9,7 @@ import {
   type ListOffsetsResponse,
 } from '../../client/protocol/messages/list-offsets.ts'
 import { type Input } from '../../client/protocol/schema.ts'
+import { onceEach } from '../runtime/once-each.ts'
 import { type Isolation } from '../runtime/partition-types.ts'
 import { type ApiHandler } from '../server/handler.ts'
 import { type BrokerContext, partitionOf } from './context.ts'
@@ -39,14 +40,13 @@ export function listOffsetsHandler(context: BrokerContext): ApiHandler<ListOffse
     api: API.ListOffsets,
     async handle(request, { apiVersion }) {
       const isolation = request.isolationLevel === 1 ? 'read_committed' : 'read_uncommitted'
-      const duplicates = duplicatesOf(request)
-      const topics = request.topics.map(async ({ name, partitions }) => ({
+      const topics = [...partitionsByTopic(request)].map(async ([name, partitions]) => ({
         name,
         partitions: await Promise.all(
-          partitions.map(async asked =>
-            duplicates.has(`${name}:${asked.partitionIndex}`)
-              ? failed(asked, ErrorCode.INVALID_REQUEST)
-              : await listOne(context, name, asked, isolation, apiVersion),
+          onceEach(partitions, ({ partitionIndex }) => partitionIndex).map(async ({ item, isDuplicate }) =>
+            isDuplicate
+              ? failed(item, ErrorCode.INVALID_REQUEST)
+              : await listOne(context, name, item, isolation, apiVersion),
           ),
         ),
       }))
@@ -88,15 +88,11 @@ function failed({ partitionIndex }: AskedPartition, errorCode: ErrorCode): Respo
   return { partitionIndex, errorCode, timestamp: -1, offset: -1, leaderEpoch: -1 }
 }
 
-function duplicatesOf(request: ListOffsetsRequest): Set<string> {
-  const seen = new Set<string>()
-  const twice = new Set<string>()
-  for (const { name, partitions } of request.topics) {
-    for (const { partitionIndex } of partitions) {
-      const key = `${name}:${partitionIndex}`
-      if (seen.has(key)) twice.add(key)
-      seen.add(key)
-    }
+/** Topics of which no partition is asked for are not told of either. */
+function partitionsByTopic({ topics }: ListOffsetsRequest): Map<string, AskedPartition[]> {
+  const byTopic = new Map<string, AskedPartition[]>()
+  for (const { name, partitions } of topics) {
+    if (partitions.length > 0) byTopic.set(name, [...(byTopic.get(name) ?? []), ...partitions])
   }
-  return twice
+  return byTopic
 }

@@ -11,7 +11,10 @@ import {
   ATTRIBUTE_TRANSACTIONAL,
   BATCH_HEADER_BYTES,
   batchAttributes,
+  batchByteLength,
   batchCodecId,
+  batchMagic,
+  describeBatchProblem,
 } from '../../client/protocol/batch.ts'
 import { ErrorCode, errorName } from '../../client/protocol/errors.ts'
 import { type ProduceRequest, type ProduceResponse } from '../../client/protocol/messages/produce.ts'
@@ -143,7 +146,7 @@ class ProduceOperation {
       errorCode: outcome.error,
       baseOffset: outcome.baseOffset,
       logAppendTimeMs: outcome.logAppendTimeMs,
-      logStartOffset: outcome.logStartOffset,
+      logStartOffset: LOG_NOT_ASKED.has(outcome.error) ? -1 : outcome.logStartOffset,
       errorMessage: outcome.errorMessage,
     }
     const registration = topic?.partitions[partition]
@@ -185,6 +188,12 @@ const INTERNAL_TOPIC: Refusal = {
   message: 'The topic is internal: the broker alone writes to it.',
 }
 
+/** With these Kafka does not say where the log starts: the batch never came to be looked at by it. */
+const LOG_NOT_ASKED: ReadonlySet<ErrorCode> = new Set([
+  ErrorCode.CORRUPT_MESSAGE,
+  ErrorCode.MESSAGE_TOO_LARGE,
+])
+
 const NO_RECORDS: Refusal = {
   error: ErrorCode.INVALID_RECORD,
   message: 'A partition of a produce request must carry one record batch.',
@@ -194,6 +203,16 @@ const NO_RECORDS: Refusal = {
 function refusalOfBatch(records: Uint8Array | null, apiVersion: number): Refusal | null {
   if (records === null || records.length === 0) return NO_RECORDS
   if (records.length < BATCH_HEADER_BYTES) return null
+  const magic = batchMagic(records, 0)
+  if (magic === 0 || magic === 1) {
+    return { error: ErrorCode.INVALID_RECORD, message: describeBatchProblem('OLD_FORMAT') }
+  }
+  if (records.length > batchByteLength(records, 0) && batchByteLength(records, 0) >= BATCH_HEADER_BYTES) {
+    return {
+      error: ErrorCode.INVALID_RECORD,
+      message: 'A partition of a produce request must carry one record batch, and nothing behind it.',
+    }
+  }
   if (apiVersion < ZSTD_SINCE && batchCodecId(records, 0) === ZSTD) {
     return {
       error: ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,

@@ -107,15 +107,15 @@ function refuseProblem(problem: BatchProblem): Refusal {
 
 function errorOf(problem: BatchProblem): ErrorCode {
   switch (problem) {
-    case 'OLD_FORMAT':
-      return ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT
+    // The checksum does not cover the byte that names the format: an unknown one may well be a bit that fell over.
+    case 'UNKNOWN_FORMAT':
     case 'BAD_CHECKSUM':
     case 'BAD_LENGTH':
       return ErrorCode.CORRUPT_MESSAGE
     case 'BAD_TIMESTAMPS':
       return ErrorCode.INVALID_TIMESTAMP
+    case 'OLD_FORMAT':
     case 'INCOMPLETE':
-    case 'UNKNOWN_FORMAT':
     case 'UNKNOWN_ATTRIBUTES':
     case 'BAD_COUNT':
     case 'BAD_OFFSETS':

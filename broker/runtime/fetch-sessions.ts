@@ -9,6 +9,7 @@
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type TopicId } from '../../client/protocol/types.ts'
 import { type Clock, type Random } from '../env.ts'
+import { onceEach } from './once-each.ts'
 
 /** One partition as a client reads it. Topic names and ids are as the request gave them: one of the two is empty. */
 export class FetchPosition {
@@ -29,16 +30,21 @@ export class FetchPosition {
     this.partition = from.partition
     this.fetchOffset = from.fetchOffset
     this.maxBytes = from.partitionMaxBytes
-    this.currentLeaderEpoch = from.currentLeaderEpoch
-    this.lastFetchedEpoch = from.lastFetchedEpoch
+    this.currentLeaderEpoch = epochOf(from.currentLeaderEpoch)
+    this.lastFetchedEpoch = epochOf(from.lastFetchedEpoch)
   }
 
   moveTo(from: AskedPartition): void {
     this.fetchOffset = from.fetchOffset
     this.maxBytes = from.partitionMaxBytes
-    this.currentLeaderEpoch = from.currentLeaderEpoch
-    this.lastFetchedEpoch = from.lastFetchedEpoch
+    this.currentLeaderEpoch = epochOf(from.currentLeaderEpoch)
+    this.lastFetchedEpoch = epochOf(from.lastFetchedEpoch)
   }
+}
+
+/** Every negative epoch stands for none. */
+function epochOf(epoch: number): number {
+  return Math.max(-1, epoch)
 }
 
 export interface AskedPartition {
@@ -234,7 +240,9 @@ export class FetchSessions {
 function positionsOf(request: SessionRequest): FetchPosition[] {
   const positions: FetchPosition[] = []
   for (const { topic, topicId, partitions } of request.topics) {
-    for (const asked of partitions) positions.push(new FetchPosition(topic, topicId, asked))
+    for (const { item } of onceEach(partitions, ({ partition }) => partition)) {
+      positions.push(new FetchPosition(topic, topicId, item))
+    }
   }
   return positions
 }

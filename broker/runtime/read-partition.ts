@@ -87,10 +87,10 @@ export function readPartition(
   const error = leader.checkLeader(request.currentLeaderEpoch)
   if (error !== ErrorCode.NONE) return new Outcome(error, null, null, null, null)
   const diverging = findDivergence(bounds.log, request)
-  if (diverging === 'unknown') return outOfRange(bounds)
+  if (diverging === 'unknown') return outOfRange()
   const aborted = request.isolation === 'read_committed' ? NO_ABORTED : null
   if (diverging !== null) return new Outcome(ErrorCode.NONE, bounds, aborted, diverging, null)
-  if (isOutOfRange(bounds.log, request.offset)) return outOfRange(bounds)
+  if (isOutOfRange(bounds.log, request.offset)) return outOfRange()
 
   const limit = request.isolation === 'read_committed' ? bounds.lastStableOffset : bounds.highWatermark
   if (request.offset >= limit || (request.maxBytes <= 0 && !request.atLeastOne)) {
@@ -131,8 +131,9 @@ function isOutOfRange(state: LogState, offset: Offset): boolean {
   return offset < state.logStartOffset || offset > state.logEndOffset
 }
 
-function outOfRange(bounds: ReadBounds): FetchOutcome {
-  return new Outcome(ErrorCode.OFFSET_OUT_OF_RANGE, bounds, null, null, null)
+/** It tells no bounds, as Kafka tells none: who is out of range asks ListOffsets. */
+function outOfRange(): FetchOutcome {
+  return new Outcome(ErrorCode.OFFSET_OUT_OF_RANGE, null, null, null, null)
 }
 
 /**
@@ -155,7 +156,7 @@ function readFailed(
   cause: unknown,
 ): FetchOutcome {
   // The records were deleted while they were being read: that is no failure.
-  if (leader.checkLeader(-1) === ErrorCode.NONE && isOutOfRange(bounds.log, offset)) return outOfRange(bounds)
+  if (leader.checkLeader(-1) === ErrorCode.NONE && isOutOfRange(bounds.log, offset)) return outOfRange()
   const gone = leader.checkLeader(-1)
   if (gone !== ErrorCode.NONE) return new Outcome(gone, null, null, null, null)
   log.error('records could not be read', { partition: leader.name, offset, error: cause })

@@ -152,6 +152,6 @@ t.test('dynamic broker configs reach the topics that do not set their own', asyn
       ['1048588', 5],
     ],
   )
-  t.equal(await edit(test, BROKER, '1', [['num.partitions', SET, '4']]), 'INVALID_CONFIG')
+  t.equal(await edit(test, BROKER, '1', [['num.partitions', SET, '4']]), 'INVALID_REQUEST')
   t.equal(await edit(test, BROKER, '7', [['message.max.bytes', SET, '4']]), 'INVALID_REQUEST')
 })

@@ -171,7 +171,7 @@ t.test('deletion can be switched off, and twice in one request is refused', asyn
   t.same(await ask(disabled, 5, ['a']), ['TOPIC_DELETION_DISABLED'])
   const test = await start(t)
   await test.createTopic('a')
-  t.same(await ask(test, 5, ['a', 'a']), ['INVALID_REQUEST', 'INVALID_REQUEST'])
+  t.same(await ask(test, 5, ['a', 'a']), ['INVALID_REQUEST'])
   t.same(test.broker.topicNames, ['a'])
 })
 
@@ -199,7 +199,7 @@ t.test('partitions are added, and can be written to when the answer is there', a
   })
   t.same(
     results.map(result => errorName(result.errorCode)),
-    ['INVALID_REQUEST', 'INVALID_REQUEST', 'UNKNOWN_TOPIC_OR_PARTITION'],
+    ['INVALID_REQUEST', 'UNKNOWN_TOPIC_OR_PARTITION'],
   )
 })
 
