@@ -13,7 +13,13 @@ for (const version of versions.length > 0 ? versions : ['20', '22', '24']) {
   console.log(`\n--- Node ${version}`)
   const { status } = spawnSync(
     'npx',
-    ['--yes', '--package', `node@${version}`, '--call', 'node --version && node node_modules/tap/dist/esm/run.mjs --reporter=terse'],
+    [
+      '--yes',
+      '--package',
+      `node@${version}`,
+      '--call',
+      'node --version && node node_modules/tap/dist/esm/run.mjs --reporter=terse',
+    ],
     { cwd: root, stdio: 'inherit', env: { ...process.env, TAP_CHILD_ID: undefined } },
   )
   failed ||= status !== 0

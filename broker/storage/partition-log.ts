@@ -13,6 +13,8 @@ import { assert } from '../../client/protocol/assert.ts'
 import { type Offset } from '../../client/protocol/types.ts'
 import { DiskError } from '../env.ts'
 import { baseNameOf, parentOf } from './checkpoints.ts'
+import { type CleaningOptions, type CleaningOutcome, cleanLog } from './cleaner/log-cleaner.ts'
+import { SegmentExchange } from './cleaner/segment-exchange.ts'
 import { deletedFolderName } from './file-names.ts'
 import { prepareFolder } from './folder.ts'
 import { LogCutter } from './log-cutter.ts'
@@ -28,6 +30,7 @@ import { Snapshots } from './snapshots.ts'
 import { emptySlices, type PartitionTail } from './tail-cache.ts'
 import { type AbortedTransaction } from './transaction-index.ts'
 import {
+  type LogCut,
   type LogSlices,
   type Recovered,
   type RecoveryProgress,
@@ -46,10 +49,14 @@ export interface OpenLogOptions {
   readonly logStartOffset: Offset
   /** From the recovery-point checkpoint, 0 where it has none. Not looked at after a clean shutdown. */
   readonly recoveryPoint: Offset
+  /** From the cleaner-offset checkpoint: segments below may end before the next one begins. Default 0. */
+  readonly cleanedTo?: Offset
   readonly cleanShutdown: boolean
   readonly replay?: Replay
   /** Called now and then while a scan takes long. */
   readonly onProgress?: (progress: RecoveryProgress) => void
+  /** Asked before anything is cut off or set aside; rejecting keeps the log closed and its files as they are. */
+  readonly onCut?: (cut: LogCut) => Promise<void>
 }
 
 export interface OpenedLog {
@@ -66,6 +73,7 @@ export class PartitionLog {
   readonly #reader: LogReader
   readonly #search: LogSearch
   readonly #cutter: LogCutter
+  readonly #exchange: SegmentExchange
   readonly #snapshots: Snapshots
   #config: SegmentConfig
   #isClosed = false
@@ -101,6 +109,14 @@ export class PartitionLog {
       reader: this.#reader,
       snapshots,
       config: () => this.#config,
+    })
+    this.#exchange = new SegmentExchange({
+      shared,
+      directory,
+      segments: this.#segments,
+      writer: this.#writer,
+      reader: this.#reader,
+      onExchanged: endOffset => this.#tail.forgetBelow(endOffset),
     })
   }
 
@@ -369,6 +385,30 @@ export class PartitionLog {
   /** Removes files that were marked deleted at least `delayMs` ago (file.delete.delay.ms). For a periodic tick. */
   purgeDeleted(delayMs: number): Promise<void> {
     return this.#cutter.purgeDeleted(delayMs)
+  }
+
+  /**
+   * Compacts: replaces segments by ones without the records that later ones of their keys have made worthless. One at
+   * a time, and not while segments are deleted for their age. Rejects with CleaningGivenUp, CorruptLogError or
+   * DiskError; the log is whole then, and may be partly compacted.
+   */
+  clean(options: CleaningOptions): Promise<CleaningOutcome> {
+    assert(!this.#isClosed, 'a log that is closed is not compacted')
+    const parts = {
+      shared: this.#shared,
+      segments: this.#segments,
+      reader: this.#reader,
+      writer: this.#writer,
+      exchange: this.#exchange,
+      config: this.#config,
+      abortedTransactions: (from: Offset, upTo: Offset) => this.abortedTransactions(from, upTo),
+    }
+    return cleanLog(parts, options)
+  }
+
+  /** Counts up when compaction has changed what is read. */
+  get exchanges(): number {
+    return this.#reader.exchanges
   }
 
   /** Writes `<offset>.snapshot`; durable when it resolves. Older snapshots than the newest two are removed. */
