@@ -142,13 +142,19 @@ function notTaken(set: PartitionSet, taken: Set<string>): PartitionSet {
 
 // --------------------------------------------------------------------------------- consumer to classic
 
-/** Whether nobody but `without` speaks the new protocol, and the others may be a classic group. */
-export function canDowngrade({ draft, surroundings }: ConsumerWork, without: ConsumerMember | null): boolean {
+/**
+ * Whether nobody speaks the new protocol any more, and the others may be a classic group. `replaced` is about to be
+ * replaced by a classic member and does not count.
+ */
+export function canDowngrade(
+  { draft, surroundings }: ConsumerWork,
+  replaced: ConsumerMember | null,
+): boolean {
   const { consumerMigrationPolicy: policy, maxSize } = surroundings.config
   if (policy !== 'downgrade' && policy !== 'bidirectional') return false
-  const left = [...draft.members.values()].filter(({ memberId }) => memberId !== without?.memberId)
-  if (left.length === 0 || left.length > maxSize || left.some(({ classic }) => classic === null)) return false
-  return (commonProtocols(left)?.size ?? 0) > 0
+  const left = [...draft.members.values()].filter(({ memberId }) => memberId !== replaced?.memberId)
+  if (left.length > maxSize || left.some(({ classic }) => classic === null)) return false
+  return left.length === 0 ? replaced !== null : (commonProtocols(left)?.size ?? 0) > 0
 }
 
 /** The protocols that all classic members know; null where there is no such member. */
@@ -180,9 +186,14 @@ export function downgrade(work: ConsumerWork): {
   for (const member of members) cancelTimers(work, member.memberId)
   old.remove()
   for (const member of members) draft.add(downgradedMember(member), CONSUMER_PROTOCOL_TYPE)
-  const protocolName = draft.electedProtocol()
-  draft.update({ generation, protocolName, subscribedTopics: draft.topics(protocolName) })
-  draft.enter('Stable', out.nowMs)
+  const protocolName = members.length === 0 ? null : draft.electedProtocol()
+  draft.update({
+    generation,
+    protocolType: CONSUMER_PROTOCOL_TYPE,
+    protocolName,
+    subscribedTopics: draft.topics(protocolName),
+  })
+  draft.enter(members.length === 0 ? 'Empty' : 'Stable', out.nowMs)
   for (const { memberId, assigned } of members) {
     const member = draft.member(memberId)
     draft.replace({ ...member, assignment: encoded(assigned, metadataOf(member, protocolName), topics) })
