@@ -38,7 +38,7 @@ export class Ticker {
     this.#stopped = true
     if (this.#timer !== null) this.#timers.clear(this.#timer)
     this.#timer = null
-    await Promise.all(this.#tasks.map(task => task.running))
+    await Promise.all(this.#tasks.flatMap(task => task.running ?? []))
   }
 
   #arm(): void {

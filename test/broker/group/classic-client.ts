@@ -46,6 +46,8 @@ export class ClassicClient {
       case 'stable':
         this.#heartbeat(isLost)
         break
+      default:
+        break
     }
   }
 

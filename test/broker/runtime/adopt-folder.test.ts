@@ -101,3 +101,23 @@ t.test('an odd folder does not make a topic of millions of partitions', async t 
   )
   await test.stop()
 })
+
+t.test(
+  'damaged metadata keeps the broker from starting; without it the topics come back by their folders',
+  async t => {
+    const disk = new MemoryDisk()
+    const first = await TestBroker.start({ disk })
+    const topicId = await first.createTopic('orders', 2)
+    for (const value of ['a', 'b']) await first.produce('orders', 1, [value])
+    await first.stop()
+    const folder = '/data/__sluice_metadata-0'
+    disk.damage(`${folder}/00000000000000000000.log`, 100)
+    await t.rejects(TestBroker.start({ disk }), { code: 'STORAGE_FAILED', message: /move the folder away/ })
+    await disk.rename(folder, '/elsewhere')
+    const second = await TestBroker.start({ disk })
+    const { topics } = await second.client.request(API.Metadata, 12, { topics: null })
+    t.match(topics, [{ name: 'orders', topicId, partitions: [{}, {}] }])
+    t.equal(await second.produce('orders', 1, ['c']), 2, 'behind the records that were there')
+    await second.stop()
+  },
+)

@@ -129,7 +129,7 @@ class World {
       const producer = this.#producers[random.int(this.#producers.length)]!
       if (random.float() < 0.2) producer.retry(this.#life)
       else producer.send(this.#life, 1 + random.int(3))
-      if (random.float() < 0.3) await null
+      if (random.float() < 0.3) await Promise.resolve()
     }
     const life = this.#life
     if (random.float() < 0.5) await life.env.clock.settle()

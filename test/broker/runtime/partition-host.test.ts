@@ -69,7 +69,7 @@ t.test('what is not committed in time is answered as timed out', async t => {
   const release = life.env.disk.hold('sync', LOG)
   const answer = produce(host(life), ['a'], { timeoutMs: 100 })
   await life.env.clock.advance(99)
-  t.equal(await Promise.race([answer, 'waiting']), 'waiting')
+  t.equal(await Promise.race([answer, Promise.resolve('waiting')]), 'waiting')
   await life.env.clock.advance(1)
   t.equal(await answer, 'REQUEST_TIMED_OUT')
   release()
