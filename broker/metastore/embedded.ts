@@ -56,6 +56,7 @@ export async function openEmbeddedMetaStore(options: EmbeddedOptions): Promise<M
   await journal.replay(changes => void state.apply(changes, nowMs))
   // After a kill the system may still hold what never reached the disk; it is shown from now on, so it must stay.
   await journal.flush()
+  await journal.saveRecoveryPoint()
   return new EmbeddedMetaStore(options, journal, state)
 }
 

@@ -1,20 +1,30 @@
 /**
  * The files of the embedded store: a log of transactions, and now and then a snapshot that lets the log before it go.
  * Knows bytes, offsets and names; it must never report as durable what is not, nor delete what no durable snapshot
- * covers.
+ * covers. What was durable once and cannot be read any more keeps the broker from starting: an older state would be
+ * taken for the newest, and topics that exist for strays.
  *
  *   __sluice_metadata-0/
  *     00000000000000000420-0000000000.checkpoint     the state up to offset 420
  *     00000000000000000420.log ...                   transactions from there on
+ *     recovery-point-offset-checkpoint               up to here all was durable at the last start or clean stop
  */
 import { assert } from '../../client/protocol/assert.ts'
 import { forEachBatch } from '../../client/protocol/batch.ts'
 import { MalformedError } from '../../client/protocol/errors.ts'
 import { type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
 import { type Clock, type Disk, DiskError, type Log } from '../env.ts'
-import { parentOf } from '../storage/checkpoints.ts'
+import {
+  checkpointKey,
+  parentOf,
+  RECOVERY_POINT_CHECKPOINT,
+  readOffsetCheckpoint,
+  writeOffsetCheckpoint,
+} from '../storage/checkpoints.ts'
 import { PartitionLog } from '../storage/partition-log.ts'
 import { SharedStorage } from '../storage/shared-storage.ts'
+import { type LogCut } from '../storage/types.ts'
+import { witnessedOffset } from './damage.ts'
 import { MetaStoreError } from './metastore.ts'
 import { decodeChanges, decodeSnapshot, encodeChanges, encodeSnapshot, type Snapshot } from './records.ts'
 import { type StateChange } from './state.ts'
@@ -33,6 +43,8 @@ export interface OpenedJournal {
   readonly snapshot: Snapshot | null
 }
 
+const CHECKPOINT_ENTRY = { topic: '__sluice_metadata', partition: 0 }
+const CHECKPOINT_KEY = checkpointKey(CHECKPOINT_ENTRY.topic, CHECKPOINT_ENTRY.partition)
 const SNAPSHOT_NAME = /^(\d{20})-\d{10}\.checkpoint$/
 const UNFINISHED_SUFFIX = '.part'
 const READ_BYTES = 1024 * 1024
@@ -44,6 +56,8 @@ export class Journal {
   readonly #shared: SharedStorage
   readonly #log: PartitionLog
   readonly #snapshotOffset: Offset
+  /** As the checkpoint has it. */
+  #recoveryPoint: Offset
   #bytesSinceSnapshot = 0
   /** Size of the last snapshot. */
   #snapshotBytes = 0
@@ -53,11 +67,13 @@ export class Journal {
     shared: SharedStorage,
     log: PartitionLog,
     snapshotOffset: Offset,
+    recoveryPoint: Offset,
   ) {
     this.#options = options
     this.#shared = shared
     this.#log = log
     this.#snapshotOffset = snapshotOffset
+    this.#recoveryPoint = recoveryPoint
   }
 
   /** Opens or makes the folder. Rejects with a `MetaStoreError` where what was stored is damaged, or a `DiskError`. */
@@ -77,6 +93,8 @@ export class Journal {
       maxOpenFiles: 4,
       readBufferBytes: 2 * READ_BYTES,
     })
+    const path = `${directory}/${RECOVERY_POINT_CHECKPOINT}`
+    const recoveryPoint = (await readOffsetCheckpoint(disk, path, log)).get(CHECKPOINT_KEY) ?? (0 as Offset)
     const opened = await PartitionLog.open({
       shared,
       directory,
@@ -89,17 +107,18 @@ export class Journal {
       logStartOffset: snapshotOffset,
       recoveryPoint: snapshotOffset,
       cleanShutdown: false,
+      onCut: cut => refuseLoss(options, cut, recoveryPoint),
     })
     const partition = opened.log
-    if (partition.firstOffset > snapshotOffset) {
-      throw damaged(
-        directory,
-        `the log begins at offset ${partition.firstOffset}, after its snapshot (${snapshotOffset})`,
-      )
+    const problem = problemOf(options, partition, snapshotOffset, recoveryPoint)
+    if (problem !== null) {
+      await partition.close(false)
+      await shared.close()
+      throw problem
     }
     // A crash may have kept the snapshot and lost the segment that was to follow it.
     if (partition.endOffset < snapshotOffset) await partition.truncateFullyAndStartAt(snapshotOffset)
-    return { journal: new Journal(options, shared, partition, snapshotOffset), snapshot }
+    return { journal: new Journal(options, shared, partition, snapshotOffset, recoveryPoint), snapshot }
   }
 
   /** One beyond the last record appended. */
@@ -152,7 +171,7 @@ export class Journal {
     const active = this.#log.segments.at(-1)!
     if (active.indexFull || active.sizeBytes >= SEGMENT_BYTES) this.#log.roll(baseOffset)
     const timestamp = this.#options.clock.wallMs()
-    const bytes = encodeChanges(changes, baseOffset, timestamp)
+    const bytes = encodeChanges(changes, baseOffset, timestamp, this.#log.durableOffset)
     this.#log.append({
       bytes,
       owner: null,
@@ -191,11 +210,48 @@ export class Journal {
     await removeSnapshotsBut(this.#options, snapshotName(logOffset))
   }
 
+  /** Remembers that all is durable up to here: what is damaged later on can then be told from what was never promised. */
+  async saveRecoveryPoint(): Promise<void> {
+    const { disk, directory } = this.#options
+    const offset = this.durableOffset
+    if (offset === this.#recoveryPoint) return
+    const entries = [{ ...CHECKPOINT_ENTRY, offset }]
+    await writeOffsetCheckpoint(disk, `${directory}/${RECOVERY_POINT_CHECKPOINT}`, entries)
+    this.#recoveryPoint = offset
+  }
+
   /** `clean`: what is pending is written and synced first. */
   async close(clean: boolean): Promise<void> {
     await this.#log.close(clean)
+    if (clean) await this.saveRecoveryPoint()
     await this.#shared.close()
   }
+}
+
+/** What is missing although every batch that is there is sound. */
+function problemOf(
+  { directory }: JournalOptions,
+  log: PartitionLog,
+  snapshotOffset: Offset,
+  recoveryPoint: Offset,
+): MetaStoreError | null {
+  if (log.endOffset < recoveryPoint && snapshotOffset < recoveryPoint) {
+    return lost(directory, log.endOffset, recoveryPoint)
+  }
+  if (log.firstOffset <= snapshotOffset) return null
+  const what = `the log begins at offset ${log.firstOffset}, after its snapshot (${snapshotOffset})`
+  return damaged(directory, what)
+}
+
+/** Rejects where what is to be cut off was durable once: that is no torn tail. */
+async function refuseLoss(options: JournalOptions, cut: LogCut, recoveryPoint: Offset): Promise<void> {
+  const witnessed = Math.max(recoveryPoint, await witnessedOffset(options.disk, cut))
+  if (witnessed > cut.endOffset) throw lost(`${cut.path}, position ${cut.position}`, cut.endOffset, witnessed)
+}
+
+function lost(where: string, endOffset: Offset, durable: number): MetaStoreError {
+  const what = `changes ${endOffset} to ${durable - 1} were acknowledged and cannot be read any more`
+  return damaged(where, what)
 }
 
 // --------------------------------------------------------------------------------------- snapshot files
@@ -262,11 +318,13 @@ async function removeSnapshotsBut(options: JournalOptions, kept: string): Promis
   }
 }
 
-function damaged(path: string, what: string, cause?: unknown): MetaStoreError {
+function damaged(where: string, what: string, cause?: unknown): MetaStoreError {
   return new MetaStoreError(
     'STORAGE_FAILED',
-    `The metadata of this node is damaged: ${what} (${path}). Topics and their settings cannot be read from it. ` +
-      'Restore the folder from a copy; the records of the topics themselves lie in other folders.',
+    `The metadata of this node is damaged: ${what} (${where}). Topics and their settings cannot be read from it, and an ` +
+      'older state would be wrong without anybody noticing. Nothing was changed. Check the disk, and restore the folder ' +
+      'from a copy. Where there is none, move the folder away: the broker then takes over the topics whose records lie in ' +
+      'the other folders, without their settings.',
     { cause },
   )
 }

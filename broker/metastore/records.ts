@@ -1,7 +1,8 @@
 /**
  * How the embedded store's changes and images lie in record batches. One transaction is one batch: its CRC makes that
  * it is there or not, never half. A record's key and value are those of the store; what kind of change it is stands in
- * its headers, as text, so that any tool that dumps a log shows it.
+ * its headers, as text, so that any tool that dumps a log shows it. The first record of a transaction also says up to
+ * which offset the log was durable when it was made (`durable`): what is damaged before that was once promised.
  *
  *   put      key, value    op=put [lease]           delete   key      op=delete
  *   grant    lease         op=grant ttl             revoke   lease    op=revoke
@@ -26,6 +27,8 @@ import { type KeyVersion, type StateChange, type StateImage } from './state.ts'
 const LEADER_EPOCH = 0 as LeaderEpoch
 const IMAGE_BATCH_BYTES = 1024 * 1024
 const IMAGE_FORMAT = '1'
+/** The header of a transaction's first record with what was durable before it. */
+const DURABLE = 'durable'
 
 type Headers = Readonly<Record<string, string>>
 
@@ -60,13 +63,18 @@ class Fields {
 
 // --------------------------------------------------------------------------------------- changes
 
-/** The batch of one transaction, which has at least one change. */
+/** The batch of one transaction, which has at least one change. The log is durable up to `durableOffset`. */
 export function encodeChanges(
   changes: readonly StateChange[],
   baseOffset: Offset,
   timestamp: number,
+  durableOffset: Offset,
 ): Buffer {
-  const records = changes.map(change => ({ timestamp, ...encodeChange(change) }))
+  const claim = { key: DURABLE, value: String(durableOffset) }
+  const records = changes.map((change, i) => {
+    const { headers = [], ...record } = encodeChange(change)
+    return { timestamp, ...record, headers: i === 0 ? [...headers, claim] : headers }
+  })
   return encodeBatch(records, { baseOffset, leaderEpoch: LEADER_EPOCH })
 }
 
@@ -93,6 +101,13 @@ function encodeChange(change: StateChange): Omit<RecordInput, 'timestamp'> {
     default:
       return change satisfies never
   }
+}
+
+/** Up to which offset the log was durable when the batch at `position` was made; null where it does not say. */
+export function durableOffsetIn(bytes: Uint8Array, position: number): Offset | null {
+  const [first] = decodeRecords(bytes, position)
+  const claim = first === undefined ? null : new Fields(first)
+  return claim === null || claim.optional(DURABLE) === null ? null : (claim.number(DURABLE) as Offset)
 }
 
 /** The changes in the batch at `position`; they share no memory with it. Throws MalformedError. */

@@ -18,12 +18,13 @@ import { INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX } from './fil
 import { END_MARK } from './log-writer.ts'
 import { isZero } from './offset-index.ts'
 import { findBatchBehind, type ScanEnd, scanBatches } from './scan.ts'
-import { emptyIndexes, readIndexes, Segment, writeIndexes } from './segment.ts'
+import { emptyIndexes, readIndexes, recordTimestamp, Segment, writeIndexes } from './segment.ts'
 import { type SharedStorage } from './shared-storage.ts'
 import { TIME_INDEX_ENTRY_BYTES, TimeIndex } from './time-index.ts'
 import {
   CorruptLogError,
   type DamagedRange,
+  type LogCut,
   type Recovered,
   type RecoveryProgress,
   type SegmentConfig,
@@ -41,8 +42,11 @@ export interface RecoveryOptions {
   readonly config: SegmentConfig
   readonly bases: readonly Offset[]
   readonly recoveryPoint: Offset
+  /** Up to here the log was compacted, perhaps by Kafka, which leaves gaps at the end of segments. Default 0. */
+  readonly cleanedTo?: Offset
   readonly cleanShutdown: boolean
   readonly onProgress?: ((progress: RecoveryProgress) => void) | undefined
+  readonly onCut?: ((cut: LogCut) => Promise<void>) | undefined
 }
 
 export interface RecoveredSegments {
@@ -204,9 +208,10 @@ class Recovery {
     this.#believe(segment, end.position, end.nextOffset)
     // The page cache may have it, but nobody knows that the disk has.
     segment.isDirty = checkFrom !== Infinity
-    // Segments follow one another without a gap. Where records are missing between two that were not known to be
-    // durable, a power cut has taken the end of one and left the other.
-    const isHole = checkFrom !== Infinity && end.nextOffset < this.#endBound(i) && !isActive
+    // Segments follow one another without a gap, our own compaction leaves none. Where records are missing between two
+    // that were not known to be durable, a power cut has taken the end of one and left the other.
+    const mayHaveGap = checkFrom === Infinity || this.#endBound(i) <= (this.#options.cleanedTo ?? 0)
+    const isHole = !mayHaveGap && end.nextOffset < this.#endBound(i) && !isActive
     if (end.problem !== null || isHole) await this.#cut(segment, i, end)
     this.rebuiltIndexes += isActive ? 0 : 1
     if (isActive || i === this.segments.length - 1) {
@@ -251,7 +256,7 @@ class Recovery {
         visit: (bytes, at) => {
           const lastOffset = batchLastOffset(bytes, at)
           firstLastOffset ??= lastOffset
-          segment.add(lastOffset, batchMaxTimestamp(bytes, at), batchByteLength(bytes, at), config)
+          segment.add(lastOffset, recordTimestamp(bytes, at), batchByteLength(bytes, at), config)
         },
         onRead: checkFrom === undefined ? undefined : bytes => this.#progress(bytes),
       }),
@@ -274,6 +279,13 @@ class Recovery {
   async #cut(segment: Segment, i: number, end: ScanEnd): Promise<void> {
     const { shared } = this.#options
     const later = this.segments.slice(i + 1)
+    await this.#options.onCut?.({
+      path: segment.path,
+      position: end.position,
+      endOffset: end.nextOffset,
+      // A rolled segment ends where the next one begins: then that one stays.
+      laterPaths: later[0]?.baseOffset === end.nextOffset ? [] : later.map(other => other.path),
+    })
     await shared.files.with(segment.path, async file => {
       const isPreallocated =
         (await isEndMark(file, end.position)) || (await isZeroFrom(file, end.position, segment.fileBytes))

@@ -99,6 +99,17 @@ export interface Recovered {
   readonly rebuiltIndexes: number
 }
 
+/** What recovery is about to take from a log. */
+export interface LogCut {
+  /** The file, and where in it the log is to end; what lies behind is to go. */
+  readonly path: string
+  readonly position: number
+  /** One beyond the last offset that stays. */
+  readonly endOffset: Offset
+  /** Segments behind it, which go with it. */
+  readonly laterPaths: readonly string[]
+}
+
 export interface DamagedRange {
   readonly path: string
   readonly position: number

@@ -9,6 +9,7 @@ import {
   type WatchBatch,
   type WatchListener,
 } from '../../../broker/metastore/metastore.ts'
+import { forEachBatch } from '../../../client/protocol/batch.ts'
 
 const DATA = '/data'
 const FOLDER = `${DATA}/__sluice_metadata-0`
@@ -339,7 +340,81 @@ t.test('a damaged snapshot is reported, not passed over', async t => {
   await store.close()
   const name = (await env.disk.list(FOLDER)).find(file => file.name.endsWith('.checkpoint'))!.name
   env.disk.damage(`${FOLDER}/${name}`, 100)
-  await t.rejects(open(env), { code: 'STORAGE_FAILED', message: /damaged.*Restore/s })
+  await t.rejects(open(env), { code: 'STORAGE_FAILED', message: /damaged.*restore/s })
+})
+
+const LOG = `${FOLDER}/00000000000000000000.log`
+
+/** A store with twenty changes, each acknowledged before the next, and where each of them begins in the log. */
+async function written(env: MemoryEnv, end: 'closed' | 'killed'): Promise<number[]> {
+  const store = await open(env)
+  const positions: number[] = []
+  for (let i = 0; i < 20; i++) {
+    await store.txn({ success: [put(`k${i}`)] })
+  }
+  forEachBatch(await env.disk.readFile(LOG), position => void positions.push(position))
+  if (end === 'closed') await store.close()
+  else env.disk.crash({ keep: 'all' })
+  return positions
+}
+
+for (const end of ['closed', 'killed'] as const) {
+  t.test(
+    `acknowledged changes that were damaged keep a ${end} store from opening, and nothing is changed`,
+    async t => {
+      const first = await trackedEnv()
+      const positions = await written(first, end)
+      const env = createMemoryEnv({ disk: first.disk })
+      env.disk.damage(LOG, positions[9]! + 70)
+      const before = await env.disk.readFile(LOG)
+      const names = await env.disk.list(FOLDER)
+      for (let attempt = 0; attempt < 2; attempt++) {
+        await t.rejects(open(env), {
+          code: 'STORAGE_FAILED',
+          message:
+            /changes 9 to \d+ were acknowledged .* position \d+.*Nothing was changed.*restore the folder.*move the folder away/s,
+        })
+      }
+      t.ok(before.equals(await env.disk.readFile(LOG)))
+      t.strictSame(await env.disk.list(FOLDER), names)
+    },
+  )
+}
+
+t.test('after a clean stop the last change is known to be there, or to be missing', async t => {
+  for (const harm of ['damaged', 'cut off', 'gone with its file'] as const) {
+    const env = await trackedEnv()
+    const positions = await written(env, 'closed')
+    const last = positions.at(-1)!
+    if (harm === 'damaged') env.disk.damage(LOG, last + 70)
+    else if (harm === 'gone with its file') await env.disk.remove(LOG)
+    else {
+      const file = await env.disk.open(LOG, 'write')
+      await file.truncate(last)
+      await file.close()
+    }
+    await t.rejects(open(env), { code: 'STORAGE_FAILED', message: /were acknowledged/ }, harm)
+  }
+})
+
+t.test('what was on its way together when power went is no promise: a hole among it is cut off', async t => {
+  const env = await trackedEnv()
+  const store = await open(env)
+  await store.txn({ success: [put('kept')] })
+  const release = env.disk.hold('sync')
+  const together = [1, 2, 3].map(i => store.txn({ success: [put(`lost ${i}`)] }))
+  const ends = Promise.allSettled(together)
+  await env.clock.settle()
+  const positions: number[] = []
+  forEachBatch(await env.disk.readFile(LOG), position => void positions.push(position))
+  t.equal(positions.length, 4)
+  env.disk.crash({ keep: 'all' })
+  release()
+  await ends
+  env.disk.damage(LOG, positions[1]! + 70)
+  const again = await open(createMemoryEnv({ disk: env.disk }))
+  t.same(await keysOf(again), ['kept'])
+  await again.close()
 })
 
 t.test('after close nothing works, and closing again is harmless', async t => {

@@ -3,6 +3,7 @@ import t from 'tap'
 import {
   decodeChanges,
   decodeSnapshot,
+  durableOffsetIn,
   encodeChanges,
   encodeSnapshot,
 } from '../../../broker/metastore/records.ts'
@@ -21,7 +22,9 @@ t.test('changes survive the way into a batch and back', async t => {
     { type: 'revoke', lease: '12' },
     { type: 'compact', revision: 2 ** 40 },
   ]
-  t.strictSame(decodeChanges(encodeChanges(changes, 77 as Offset, 1000), 0), changes)
+  const bytes = encodeChanges(changes, 77 as Offset, 1000, 70 as Offset)
+  t.strictSame(decodeChanges(bytes, 0), changes)
+  t.equal(durableOffsetIn(bytes, 0), 70, 'and what was durable before them')
 })
 
 t.test('records of a later version are refused by name', async t => {
