@@ -24,7 +24,9 @@ export function createTopicsHandler(context: BrokerContext): ApiHandler<CreateTo
     api: API.CreateTopics,
     async handle(request) {
       const outcomes = await createTopics(context, request.topics.map(commandOf), request.validateOnly)
-      return { topics: request.topics.map(({ name }, index) => describe(context, name, outcomes[index]!)) }
+      // Those of one name are refused together, and told of once.
+      const outcomeByName = new Map(request.topics.map(({ name }, index) => [name, outcomes[index]!]))
+      return { topics: [...outcomeByName].map(([name, outcome]) => describe(context, name, outcome)) }
     },
   }
 }

@@ -31,10 +31,12 @@ export function deleteTopicsHandler(context: BrokerContext): ApiHandler<DeleteTo
         apiVersion >= 6
           ? request.topics.map(({ name, topicId }) => ({ name, topicId }))
           : request.topicNames.map(name => ({ name, topicId: ZERO_TOPIC_ID }))
-      const responses = onceEach(targets, keyOf).map(async ({ item: target, isDuplicate }) => {
-        const outcome = await deleteOne(context, target, isDuplicate, apiVersion)
-        return describe(target, outcome)
-      })
+      const responses = onceEach(targets, target => keyOf(context, target)).map(
+        async ({ item: target, isDuplicate }) => {
+          const outcome = await deleteOne(context, target, isDuplicate, apiVersion)
+          return describe(target, outcome)
+        },
+      )
       return { responses: await Promise.all(responses) }
     },
   }
@@ -103,6 +105,11 @@ function describe({ name, topicId }: Target, outcome: Outcome): ResponseTopic {
   return { name, topicId, errorCode: error, errorMessage: message }
 }
 
-function keyOf({ name, topicId }: Target): string {
+/** One topic by its name and by its id is twice the same. */
+function keyOf(context: BrokerContext, target: Target): string {
+  const { name, topicId } = target
+  if (name !== null && topicId !== ZERO_TOPIC_ID) return `both ${name} ${topicId}`
+  const topic = find(context, target)
+  if (topic !== undefined) return `topic ${topic.topicId}`
   return name === null ? `id ${topicId}` : `name ${name}`
 }

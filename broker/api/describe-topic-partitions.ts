@@ -12,7 +12,7 @@ import { type Input } from '../../client/protocol/schema.ts'
 import { ZERO_TOPIC_ID } from '../../client/protocol/types.ts'
 import { type PartitionRecord } from '../controller/records.ts'
 import { isInternalTopic, topicNameProblem } from '../controller/topic-names.ts'
-import { type ApiHandler, type RequestContext } from '../server/handler.ts'
+import { type ApiHandler } from '../server/handler.ts'
 import { ALL_TOPIC_OPERATIONS, type BrokerContext } from './context.ts'
 
 type Response = Input<typeof DescribeTopicPartitionsResponse>
@@ -21,22 +21,18 @@ type ResponseTopic = Response['topics'][number]
 export function describeTopicPartitionsHandler(
   context: BrokerContext,
 ): ApiHandler<DescribeTopicPartitionsRequest, Response> {
-  return { api: API.DescribeTopicPartitions, handle: (request, to) => describe(context, request, to) }
+  return { api: API.DescribeTopicPartitions, handle: request => describe(context, request) }
 }
 
-function describe(
-  context: BrokerContext,
-  request: DescribeTopicPartitionsRequest,
-  requestContext: RequestContext,
-): Response {
+function describe(context: BrokerContext, request: DescribeTopicPartitionsRequest): Response {
   const { image } = context.metadata
   const { cursor } = request
-  if (cursor !== null && cursor.partitionIndex < 0) {
-    // The response has no error of its own, so Kafka fails the request as a whole; so do we.
-    requestContext.closeConnection(
-      'the cursor of a DescribeTopicPartitions request names a negative partition',
-    )
-    return { topics: [] }
+  if (cursor !== null && !isCursorOf(request.topics, cursor)) {
+    // The response has no error of its own: each topic that was asked for has it.
+    const errorCode = ErrorCode.INVALID_REQUEST
+    return {
+      topics: request.topics.map(({ name }) => ({ errorCode, name, topicId: ZERO_TOPIC_ID, partitions: [] })),
+    }
   }
   const asked = request.topics.length === 0 ? image.topicNames() : request.topics.map(({ name }) => name)
   const names = [...new Set(asked)].sort().filter(name => cursor === null || name >= cursor.topicName)
@@ -73,10 +69,25 @@ function describe(
   return { topics, nextCursor: null }
 }
 
+/** A cursor goes on within what is asked for. */
+function isCursorOf(
+  topics: DescribeTopicPartitionsRequest['topics'],
+  cursor: NonNullable<DescribeTopicPartitionsRequest['cursor']>,
+): boolean {
+  if (cursor.partitionIndex < 0) return false
+  return topics.length === 0 || topics.some(({ name }) => name === cursor.topicName)
+}
+
 function unknown(name: string): ResponseTopic {
   const invalid = topicNameProblem(name)?.error === ErrorCode.INVALID_TOPIC_EXCEPTION
   const errorCode = invalid ? ErrorCode.INVALID_TOPIC_EXCEPTION : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-  return { errorCode, name, topicId: ZERO_TOPIC_ID, partitions: [] }
+  return {
+    errorCode,
+    name,
+    topicId: ZERO_TOPIC_ID,
+    partitions: [],
+    topicAuthorizedOperations: ALL_TOPIC_OPERATIONS,
+  }
 }
 
 function describePartition(partition: PartitionRecord): ResponseTopic['partitions'][number] {

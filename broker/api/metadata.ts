@@ -11,6 +11,7 @@ import { type TopicId, ZERO_TOPIC_ID } from '../../client/protocol/types.ts'
 import { type TopicImage } from '../controller/image.ts'
 import { type PartitionRecord } from '../controller/records.ts'
 import { GROUP_OFFSETS_TOPIC, isInternalTopic, topicNameProblem } from '../controller/topic-names.ts'
+import { onceEach } from '../runtime/once-each.ts'
 import { type ApiHandler, type RequestContext } from '../server/handler.ts'
 import {
   ALL_CLUSTER_OPERATIONS,
@@ -99,10 +100,11 @@ function answer(
   if (wantsAll(request, apiVersion)) {
     for (const topic of context.metadata.image.topics()) topics.push(known(topic, operations))
   } else {
-    for (const asked of request.topics ?? []) {
+    for (const { item: asked } of onceEach(request.topics ?? [], keyOf)) {
       // Versions 10 and 11 have room for ids in the request, and none for an answer without a name.
-      if (asked.name === null && apiVersion < BY_TOPIC_ID_SINCE) {
-        topics.push(unknown(ErrorCode.INVALID_REQUEST, '', asked.topicId))
+      const { name, topicId } = asked
+      if ((name === null || topicId !== ZERO_TOPIC_ID) && apiVersion < BY_TOPIC_ID_SINCE) {
+        topics.push(unknown(ErrorCode.INVALID_REQUEST, name ?? '', topicId))
       } else topics.push(describe(context, asked, errors, operations))
     }
   }
@@ -118,6 +120,11 @@ function answer(
   }
 }
 
+/** Where a topic is named both ways, the id counts. */
+function keyOf({ name, topicId }: { readonly topicId: TopicId; readonly name: string | null }): string {
+  return topicId === ZERO_TOPIC_ID ? `name ${name}` : `id ${topicId}`
+}
+
 function describe(
   context: BrokerContext,
   asked: { readonly topicId: TopicId; readonly name: string | null },
@@ -125,7 +132,7 @@ function describe(
   operations: number,
 ): ResponseTopic {
   const { image } = context.metadata
-  if (asked.name === null) {
+  if (asked.name === null || asked.topicId !== ZERO_TOPIC_ID) {
     const topic = image.topicById(asked.topicId)
     return topic === undefined
       ? unknown(ErrorCode.UNKNOWN_TOPIC_ID, null, asked.topicId)

@@ -231,4 +231,32 @@ t.test('topics are described in pages, which may cut a topic', async t => {
   t.same(await page([], 2, ['b', 1]), [['b:1:0'], null])
   t.same(await page([], 3, null), [['a:0,1,2:0'], ['b', 0]])
   t.same(await page(['b', 'none', 'a'], 100, null), [['a:0,1,2:0', 'b:0,1:0', 'none::3'], null])
+  t.same(await page(['a', 'b'], 9, ['c', 0]), [['a::42', 'b::42'], null], 'a cursor into another question')
+  t.same(await page(['a'], 9, ['a', -1]), [['a::42'], null])
+  t.same(await page([], 9, ['a', -1]), [[], null])
+})
+
+t.test('what is named twice is told of once, by its id where it has one', async t => {
+  const test = await start(t)
+  const a = await test.createTopic('a')
+  const b = await test.createTopic('b')
+  const found = async (...asked: { topicId?: TopicId; name: string | null }[]) => {
+    const { topics } = await test.client.request(API.Metadata, 12, { topics: asked })
+    return topics.map(topic => `${topic.name} ${topic.errorCode}`)
+  }
+  t.same(await found({ name: 'a' }, { name: 'a' }), ['a 0'])
+  t.same(await found({ topicId: b, name: 'a' }), ['b 0'])
+  t.same(await found({ topicId: a, name: null }, { topicId: a, name: null }), ['a 0'])
+  const deletion = await test.client.request(API.DeleteTopics, 6, {
+    topics: [
+      { name: 'a', topicId: ZERO_TOPIC_ID },
+      { name: null, topicId: a },
+    ],
+    timeoutMs: 1000,
+  })
+  t.same(
+    deletion.responses.map(({ errorCode }) => errorName(errorCode)),
+    ['INVALID_REQUEST'],
+  )
+  t.same(test.broker.topicNames, ['a', 'b'])
 })
