@@ -23,6 +23,7 @@ import { ClusterMetadata } from './runtime/cluster-metadata.ts'
 import { DataFolder } from './runtime/data-folder.ts'
 import { FetchSessions } from './runtime/fetch-sessions.ts'
 import { GroupManager } from './runtime/group-manager.ts'
+import { type CleanerConfig } from './runtime/log-cleaner.ts'
 import { PartitionManager } from './runtime/partition-manager.ts'
 import { ProducerIds } from './runtime/producer-ids.ts'
 import { Purgatory } from './runtime/purgatory.ts'
@@ -234,6 +235,7 @@ export class Broker {
       env,
       dataFolder,
       config: partitionManagerConfig(config),
+      cleanerConfig: (): CleanerConfig => cleanerConfig(topics.config),
       onFatal,
     })
     this.#started.push({ name: 'partitions', stop: clean => partitions.stop(clean) })
@@ -372,5 +374,16 @@ function partitionManagerConfig(
     producerIdExpirationMs: values['producer.id.expiration.ms'],
     producerIdExpirationCheckMs: values['producer.id.expiration.check.interval.ms'],
     tailCacheBytes: values['log.tail.cache.bytes'],
+  }
+}
+
+function cleanerConfig({ values }: BrokerConfig): CleanerConfig {
+  return {
+    enabled: values['log.cleaner.enable'],
+    backoffMs: values['log.cleaner.backoff.ms'],
+    dedupeBytes: values['log.cleaner.dedupe.buffer.size'],
+    loadFactor: values['log.cleaner.io.buffer.load.factor'],
+    ioBytes: values['log.cleaner.io.buffer.size'],
+    maxBytesPerSecond: values['log.cleaner.io.max.bytes.per.second'],
   }
 }

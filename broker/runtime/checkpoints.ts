@@ -9,6 +9,7 @@
 import { type Offset } from '../../client/protocol/types.ts'
 import { type Env } from '../env.ts'
 import {
+  CLEANER_OFFSET_CHECKPOINT,
   checkpointKey,
   LOG_START_CHECKPOINT,
   type OffsetCheckpointEntry,
@@ -25,15 +26,18 @@ export interface LastKnown {
   recoveryPoint(topicName: string, partition: number): Offset
   highWatermark(topicName: string, partition: number): Offset
   logStartOffset(topicName: string, partition: number): Offset
+  /** Up to where it was compacted. */
+  cleanedTo(topicName: string, partition: number): Offset
 }
 
 export async function readLastKnown(env: Env, dataDirectory: string): Promise<LastKnown> {
   const read = (name: string): Promise<ReadonlyMap<string, Offset>> =>
     readOffsetCheckpoint(env.disk, `${dataDirectory}/${name}`, env.log)
-  const [recoveryPoints, highWatermarks, logStarts] = await Promise.all([
+  const [recoveryPoints, highWatermarks, logStarts, cleaned] = await Promise.all([
     read(RECOVERY_POINT_CHECKPOINT),
     read(REPLICATION_OFFSET_CHECKPOINT),
     read(LOG_START_CHECKPOINT),
+    read(CLEANER_OFFSET_CHECKPOINT),
   ])
   const lookUp =
     (offsets: ReadonlyMap<string, Offset>) =>
@@ -43,6 +47,7 @@ export async function readLastKnown(env: Env, dataDirectory: string): Promise<La
     recoveryPoint: lookUp(recoveryPoints),
     highWatermark: lookUp(highWatermarks),
     logStartOffset: lookUp(logStarts),
+    cleanedTo: lookUp(cleaned),
   }
 }
 
@@ -82,6 +87,7 @@ export class Checkpoints {
   readonly #recoveryPoints: Coalesced
   readonly #highWatermarks: Coalesced
   readonly #logStarts: Coalesced
+  readonly #cleanedOffsets: Coalesced
 
   constructor(options: { env: Env; dataDirectory: string; hosts: () => Iterable<PartitionHost> }) {
     this.#env = options.env
@@ -97,6 +103,12 @@ export class Checkpoints {
         return logStartOffset > host.firstOffset ? logStartOffset : null
       }),
     )
+    this.#cleanedOffsets = new Coalesced(() =>
+      this.#write(CLEANER_OFFSET_CHECKPOINT, host => {
+        const { cleanedTo } = host.compaction
+        return cleanedTo > 0 ? cleanedTo : null
+      }),
+    )
   }
 
   /** Leader epochs that are new, then the recovery points. */
@@ -110,6 +122,10 @@ export class Checkpoints {
 
   saveLogStarts(): Promise<void> {
     return this.#logStarts.request()
+  }
+
+  saveCleanedOffsets(): Promise<void> {
+    return this.#cleanedOffsets.request()
   }
 
   async #writeRecoveryPoints(): Promise<void> {

@@ -28,6 +28,7 @@ export interface OpenOptions {
   readonly recoveryPoint: Offset
   readonly highWatermark: Offset
   readonly logStartOffset: Offset
+  readonly cleanedTo: Offset
   readonly producerIdExpirationMs: number
   readonly onProgress: (progress: RecoveryProgress) => void
 }
@@ -55,6 +56,7 @@ export async function openPartition(options: OpenOptions): Promise<PartitionHost
     config: segmentConfigOf(config),
     logStartOffset: options.logStartOffset,
     recoveryPoint: options.recoveryPoint,
+    cleanedTo: options.cleanedTo,
     cleanShutdown: options.cleanShutdown,
     replay,
     onProgress: options.onProgress,
@@ -76,6 +78,7 @@ export async function openPartition(options: OpenOptions): Promise<PartitionHost
     storage: log,
     state,
     highWatermark,
+    cleanedTo: options.cleanedTo,
     snapshotOffset,
     // Nothing here aborts transactions yet, but a folder that Kafka wrote may have some.
     hasAborted: (await log.abortedTransactions(log.firstOffset, log.endOffset)).length > 0,

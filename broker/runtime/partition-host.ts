@@ -10,6 +10,7 @@ import { planRetention } from '../log/segments.ts'
 import { type Retained } from '../slab.ts'
 import { type PartitionLog } from '../storage/partition-log.ts'
 import { findOffset } from './list-offsets.ts'
+import { PartitionCompaction } from './partition-compaction.ts'
 import {
   type Acks,
   type ActiveProducer,
@@ -35,6 +36,8 @@ export interface HostOptions {
   readonly storage: PartitionLog
   readonly state: LogState
   readonly highWatermark: Offset
+  /** Up to where the log was compacted, 0 where it was not. */
+  readonly cleanedTo: Offset
   /** Of the newest producer snapshot in the folder, -1 where there is none. */
   readonly snapshotOffset: number
   /** Whether the transaction indexes have any entry. */
@@ -45,6 +48,8 @@ export class PartitionHost implements Wakeable {
   readonly topicId: TopicId
   readonly topicName: string
   readonly partition: number
+  /** For the broker's cleaner. */
+  readonly compaction: PartitionCompaction
   readonly #services: HostServices
   readonly #driver: ReplicaDriver
   readonly #hasAborted: boolean
@@ -63,6 +68,9 @@ export class PartitionHost implements Wakeable {
       onSegmentSealed: () => void this.tryRetention(),
     })
     this.#epochsSaved = options.state.epochs.version
+    const { clock, log } = options.services
+    const { storage, cleanedTo } = options
+    this.compaction = new PartitionCompaction({ partition: this, storage, clock, log, cleanedTo })
   }
 
   /** As in the broker's log and in the name of the folder. */
@@ -84,6 +92,11 @@ export class PartitionHost implements Wakeable {
 
   get lastStableOffset(): Offset {
     return this.#driver.replica.lastStableOffset
+  }
+
+  /** Retention and compaction both take segments away: one at a time. */
+  get mayBeCompacted(): boolean {
+    return this.online && !this.#retaining
   }
 
   /** False after the partition left this broker or the disk failed. */
@@ -251,8 +264,6 @@ export class PartitionHost implements Wakeable {
    * new pages costs many times as much.
    */
   async tryRetention(): Promise<void> {
-    if (this.#retaining) return
-    this.#retaining = true
     try {
       await this.applyRetention()
     } catch (error) {
@@ -260,14 +271,24 @@ export class PartitionHost implements Wakeable {
         partition: this.name,
         error,
       })
+    }
+  }
+
+  /**
+   * Deletes what the topic's retention lets go; resolves to the number of segments deleted. While the log is compacted,
+   * or retention is at work already, that is none: the next round comes.
+   */
+  async applyRetention(): Promise<number> {
+    if (this.#driver.unavailable !== null || this.#retaining || this.compaction.isRunning) return 0
+    this.#retaining = true
+    try {
+      return await this.#deleteOldSegments()
     } finally {
       this.#retaining = false
     }
   }
 
-  /** Deletes what the topic's retention lets go; resolves to the number of segments deleted. */
-  async applyRetention(): Promise<number> {
-    if (this.#driver.unavailable !== null) return 0
+  async #deleteOldSegments(): Promise<number> {
     const { logStartOffset, logEndOffset, config } = this.state
     const bounds = { logStartOffset, logEndOffset, highWatermark: this.highWatermark }
     const plan = planRetention(this.#storage.segments, bounds, config, this.#services.clock.wallMs())
@@ -311,8 +332,9 @@ export class PartitionHost implements Wakeable {
   }
 
   /** Finishes what is pending and closes the files; `clean` so that the next start has nothing to scan. */
-  close(clean: boolean): Promise<void> {
-    return this.#driver.close(clean)
+  async close(clean: boolean): Promise<void> {
+    await this.compaction.stop()
+    await this.#driver.close(clean)
   }
 
   /** From now on nobody is served; those who wait are told. `delete` follows. */
@@ -321,8 +343,10 @@ export class PartitionHost implements Wakeable {
   }
 
   /** Removes the partition with all its files. */
-  delete(unique: string): Promise<void> {
-    return this.#driver.delete(unique)
+  async delete(unique: string): Promise<void> {
+    // What it still wrote would end up in the folder of a topic of the same name.
+    await this.compaction.stop()
+    await this.#driver.delete(unique)
   }
 
   get #storage(): PartitionLog {

@@ -17,6 +17,7 @@ import { Checkpoints, type LastKnown, readLastKnown } from './checkpoints.ts'
 import { type DataFolder } from './data-folder.ts'
 import { DeadlineQueue } from './deadline-queue.ts'
 import { DiskScheduler } from './disk-scheduler.ts'
+import { type CleanerConfig, DEFAULT_CLEANER_CONFIG, LogCleaner } from './log-cleaner.ts'
 import { openPartition } from './open-partition.ts'
 import {
   type FolderSurvey,
@@ -71,6 +72,8 @@ export interface PartitionManagerOptions {
   readonly env: Env
   readonly dataFolder: DataFolder
   readonly config: PartitionManagerConfig
+  /** Of compaction, as of now; asked from `start` on. Default: Kafka's defaults, less memory. */
+  readonly cleanerConfig?: () => CleanerConfig
   /** The broker must stop: a sync failed, or an assertion did. Nothing is acknowledged after this call. */
   readonly onFatal: (error: Error) => void
 }
@@ -82,6 +85,7 @@ const NOTHING_KNOWN: LastKnown = {
   recoveryPoint: () => 0 as Offset,
   highWatermark: () => 0 as Offset,
   logStartOffset: () => 0 as Offset,
+  cleanedTo: () => 0 as Offset,
 }
 
 export class PartitionManager {
@@ -93,6 +97,7 @@ export class PartitionManager {
   readonly #services: HostServices
   readonly #checkpoints: Checkpoints
   readonly #ticker: Ticker
+  readonly #cleaner: LogCleaner
   readonly #topics = new Map<TopicId, Map<number, PartitionHost>>()
   /** The last piece of work on each folder; the next one waits for it. */
   readonly #work = new Map<string, Promise<unknown>>()
@@ -113,6 +118,12 @@ export class PartitionManager {
       hosts: () => this.hosts(),
     })
     this.#ticker = new Ticker({ clock, timers, log })
+    this.#cleaner = new LogCleaner({
+      env,
+      config: options.cleanerConfig ?? (() => DEFAULT_CLEANER_CONFIG),
+      partitions: () => this.hosts(),
+      saveOffsets: () => this.#checkpoints.saveCleanedOffsets(),
+    })
     this.#services = {
       clock,
       log,
@@ -160,6 +171,7 @@ export class PartitionManager {
     this.#state = 'running'
     if (!cleanShutdown) await this.#checkpoints.saveRecoveryPoints()
     this.#startTicks()
+    this.#cleaner.start()
     void this.#removeDeleted(survey.deleted)
   }
 
@@ -171,7 +183,7 @@ export class PartitionManager {
   async stop(clean: boolean): Promise<void> {
     if (this.#state === 'stopping') return
     this.#state = 'stopping'
-    await this.#ticker.stop()
+    await Promise.all([this.#ticker.stop(), this.#cleaner.stop()])
     await Promise.allSettled(this.#work.values())
     const orderly = clean && !this.#halted
     if (!orderly) this.#dataFolder.markUnclean()
@@ -230,7 +242,25 @@ export class PartitionManager {
     partitions.delete(partition)
     if (partitions.size === 0) this.#topics.delete(topicId)
     host.leave()
+    if (host.compaction.cleanedTo > 0) await this.#forgetCleaned(host.name)
     await this.#oneAtATime(host.name, () => host.delete(freshSuffix(this.#env)))
+  }
+
+  /** A topic of the same name must not be taken for compacted as far as this one was. */
+  async #forgetCleaned(name: string): Promise<void> {
+    try {
+      await this.#checkpoints.saveCleanedOffsets()
+    } catch (error) {
+      this.#env.log.warn('it could not be noted that a compacted partition is gone', {
+        partition: name,
+        error,
+      })
+    }
+  }
+
+  /** Compacts every log for which that is worth it now, as the ticks do it. */
+  async compact(): Promise<void> {
+    await this.#cleaner.cleanAll()
   }
 
   /** Config of every partition of a topic. */
@@ -263,6 +293,7 @@ export class PartitionManager {
       recoveryPoint: known.recoveryPoint(topicName, partition),
       highWatermark: known.highWatermark(topicName, partition),
       logStartOffset: known.logStartOffset(topicName, partition),
+      cleanedTo: known.cleanedTo(topicName, partition),
       producerIdExpirationMs: this.#config.producerIdExpirationMs,
       onProgress: progress => report?.scanned(progress),
     })

@@ -78,8 +78,10 @@ async function finishInterrupted(
   for (const { name } of worthless) await disk.remove(`${directory}/${name}`)
 
   const covered = await coveredRange(disk, directory, swaps)
-  for (const { name, baseOffset, mark } of files) {
-    if (mark !== '' || baseOffset < covered.start || baseOffset >= covered.end) continue
+  for (const { name, baseOffset, suffix, mark } of files) {
+    // Producer snapshots belong to no segment: they stay.
+    const isOfSegment = mark === '' && suffix !== SNAPSHOT_SUFFIX
+    if (!isOfSegment || baseOffset < covered.start || baseOffset >= covered.end) continue
     log.info('segment file is replaced by its compacted one', { path: `${directory}/${name}` })
     await disk.remove(`${directory}/${name}`)
   }

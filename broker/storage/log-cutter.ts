@@ -4,7 +4,7 @@
  * are deleted, so that what a crash leaves is always a log without a hole.
  */
 import { assert } from '../../client/protocol/assert.ts'
-import { batchBaseOffset, batchLastOffset, batchMaxTimestamp } from '../../client/protocol/batch.ts'
+import { batchBaseOffset, batchLastOffset } from '../../client/protocol/batch.ts'
 import { type Offset } from '../../client/protocol/types.ts'
 import { DiskError } from '../env.ts'
 import { readOptional, replaceFile } from './checkpoints.ts'
@@ -12,7 +12,7 @@ import { DELETED_SUFFIX, TRANSACTION_INDEX_SUFFIX } from './file-names.ts'
 import { type LogReader, segmentNumber } from './log-reader.ts'
 import { type LogWriter } from './log-writer.ts'
 import { scanBatches } from './scan.ts'
-import { loadIndexes, Segment, writeIndexes } from './segment.ts'
+import { loadIndexes, recordTimestamp, Segment, writeIndexes } from './segment.ts'
 import { type SharedStorage } from './shared-storage.ts'
 import { type Snapshots } from './snapshots.ts'
 import { encodeAbortedTransaction, parseTransactionIndex } from './transaction-index.ts'
@@ -198,7 +198,7 @@ export class LogCutter {
         end: segment.writtenBytes,
         minOffset: segment.baseOffset,
         visit: (bytes, at) => {
-          const timestamp = batchMaxTimestamp(bytes, at)
+          const timestamp = recordTimestamp(bytes, at)
           if (timestamp <= segment.largestTimestamp) return
           segment.largestTimestamp = timestamp
           segment.largestTimestampOffset = batchLastOffset(bytes, at)

@@ -48,6 +48,10 @@ export class LogReader {
   #streams: ReadStream[] = []
   /** Raised when the log is cut: a read that is under way does not leave its place behind. */
   #generation = 0
+  /** How often segments got other files. */
+  #exchanges = 0
+  /** Resolves, whatever comes of it, when the exchange is over that is under way. */
+  #exchanging: Promise<void> | null = null
 
   constructor(options: LogReaderOptions) {
     this.#shared = options.shared
@@ -65,16 +69,65 @@ export class LogReader {
     this.#streams = []
   }
 
+  /** Counts up when compaction has changed what is read. */
+  get exchanges(): number {
+    return this.#exchanges
+  }
+
+  /**
+   * Runs `action`, which gives other files to the paths of segments and changes the list of segments accordingly.
+   * Look-ups that are under way may have seen both: they begin anew when it is over, as do those that come meanwhile.
+   */
+  async exchange(action: () => Promise<void>): Promise<void> {
+    this.#exchanges++
+    this.forget()
+    const exchanging = action()
+    this.#exchanging = exchanging.catch(() => {})
+    try {
+      await exchanging
+    } finally {
+      this.#exchanging = null
+      this.forget()
+    }
+  }
+
+  /** Runs a look-up that opens files by their path, again if what these are was exchanged meanwhile. */
+  async undisturbed<T>(lookUp: () => Promise<T>, release: (result: T) => void = () => {}): Promise<T> {
+    for (;;) {
+      while (this.#exchanging !== null) await this.#exchanging
+      const exchanges = this.#exchanges
+      try {
+        const result = await lookUp()
+        if (exchanges === this.#exchanges) return result
+        release(result)
+      } catch (error) {
+        if (exchanges === this.#exchanges) throw error
+      }
+    }
+  }
+
   read(wanted: Wanted): LogSlices | Promise<LogSlices> {
     const stream = this.#take(wanted.offset)
-    if (stream === null) return this.#readFromDisk(null, wanted)
+    if (stream === null) return this.#readUndisturbed(null, wanted)
     const collected = collect(wanted)
     const stop = stream.collect(wanted, collected)
     const isWorthIt = stop === 'limit' || stop === 'bytes' || 2 * collected.byteLength >= wanted.maxBytes
     if (isWorthIt) return this.#finish(stream, wanted, collected, true)
     for (const owner of collected.owners) owner.release()
     stream.rewind(wanted.offset)
-    return this.#readFromDisk(stream, wanted)
+    return this.#readUndisturbed(stream, wanted)
+  }
+
+  #readUndisturbed(stream: ReadStream | null, wanted: Wanted): Promise<LogSlices> {
+    let known = stream
+    return this.undisturbed(
+      () => {
+        const first = known
+        known = null
+        return this.#readFromDisk(first, wanted)
+      },
+      slices => slices.release(),
+    )
   }
 
   async #readFromDisk(known: ReadStream | null, wanted: Wanted): Promise<LogSlices> {

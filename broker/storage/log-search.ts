@@ -1,18 +1,13 @@
 /**
  * Look-ups by something else than an offset: timestamps, aborted transactions, estimates of size.
  */
-import {
-  batchBaseOffset,
-  batchByteLength,
-  batchLastOffset,
-  batchMaxTimestamp,
-} from '../../client/protocol/batch.ts'
+import { batchBaseOffset, batchByteLength, batchLastOffset } from '../../client/protocol/batch.ts'
 import { type Offset } from '../../client/protocol/types.ts'
 import { readOptional } from './checkpoints.ts'
 import { TRANSACTION_INDEX_SUFFIX } from './file-names.ts'
 import { type LogReader, segmentNumber } from './log-reader.ts'
 import { scanBatches } from './scan.ts'
-import { type Segment } from './segment.ts'
+import { recordTimestamp, type Segment } from './segment.ts'
 import { type SharedStorage } from './shared-storage.ts'
 import {
   type AbortedTransaction,
@@ -51,7 +46,19 @@ export class LogSearch {
     return Math.floor(segment.sizeBytes * share)
   }
 
-  async findByTimestamp(timestamp: number, fromOffset: Offset, limit: Offset): Promise<LogSlices | null> {
+  findByTimestamp(timestamp: number, fromOffset: Offset, limit: Offset): Promise<LogSlices | null> {
+    return this.#reader.undisturbed(() => this.#findByTimestamp(timestamp, fromOffset, limit), releaseFound)
+  }
+
+  findMaxTimestamp(fromOffset: Offset, limit: Offset): Promise<LogSlices | null> {
+    return this.#reader.undisturbed(() => this.#findMaxTimestamp(fromOffset, limit), releaseFound)
+  }
+
+  abortedTransactions(fromOffset: Offset, upTo: Offset): Promise<AbortedTransaction[]> {
+    return this.#reader.undisturbed(() => this.#abortedTransactions(fromOffset, upTo))
+  }
+
+  async #findByTimestamp(timestamp: number, fromOffset: Offset, limit: Offset): Promise<LogSlices | null> {
     for (const segment of this.#from(fromOffset)) {
       if (segment.baseOffset >= limit) return null
       if (segment.largestTimestamp < timestamp || segment.endOffset <= fromOffset) continue
@@ -64,7 +71,7 @@ export class LogSearch {
     return null
   }
 
-  async findMaxTimestamp(fromOffset: Offset, limit: Offset): Promise<LogSlices | null> {
+  async #findMaxTimestamp(fromOffset: Offset, limit: Offset): Promise<LogSlices | null> {
     let best = null as FoundBatch | null
     for (const segment of this.#from(fromOffset)) {
       if (segment.baseOffset >= limit) break
@@ -93,7 +100,7 @@ export class LogSearch {
     }
   }
 
-  async abortedTransactions(fromOffset: Offset, upTo: Offset): Promise<AbortedTransaction[]> {
+  async #abortedTransactions(fromOffset: Offset, upTo: Offset): Promise<AbortedTransaction[]> {
     const found: AbortedTransaction[] = []
     for (const segment of this.#from(fromOffset)) {
       for (const transaction of await this.#abortedIn(segment)) {
@@ -149,7 +156,7 @@ export class LogSearch {
           const batch = {
             baseOffset: batchBaseOffset(bytes, at),
             byteLength: batchByteLength(bytes, at),
-            maxTimestamp: batchMaxTimestamp(bytes, at),
+            maxTimestamp: recordTimestamp(bytes, at),
           }
           if (!isWanted(batch)) return true
           found = batch
@@ -171,4 +178,8 @@ export class LogSearch {
       atLeastOne: true,
     })
   }
+}
+
+function releaseFound(found: LogSlices | null): void {
+  found?.release()
 }

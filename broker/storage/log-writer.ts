@@ -114,6 +114,12 @@ export class LogWriter {
     this.#sealed.add(segment)
   }
 
+  /** All of it is written and durable, its indexes too: nobody here will touch its files again. */
+  isSettled(segment: Segment): boolean {
+    const isWritten = segment.exists && segment.writtenBytes === segment.sizeBytes
+    return isWritten && !this.#sealed.has(segment) && !this.#dirty.has(segment)
+  }
+
   segmentGone(segment: Segment): void {
     this.#sealed.delete(segment)
     this.#dirty.delete(segment)

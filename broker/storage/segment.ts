@@ -4,7 +4,13 @@
  * disk; those of older segments are read when a look-up wants them and forgotten again.
  */
 
-import { batchByteLength, batchLastOffset, batchMaxTimestamp } from '../../client/protocol/batch.ts'
+import {
+  batchByteLength,
+  batchLastOffset,
+  batchMaxTimestamp,
+  batchRecordCount,
+  NO_TIMESTAMP,
+} from '../../client/protocol/batch.ts'
 import { type Offset } from '../../client/protocol/types.ts'
 import { DiskError, type DiskFile } from '../env.ts'
 import {
@@ -169,6 +175,11 @@ export class Segment {
   }
 }
 
+/** The largest timestamp of a batch; -1 where it has no records left that could have it. */
+export function recordTimestamp(bytes: Uint8Array, at: number): number {
+  return batchRecordCount(bytes, at) === 0 ? NO_TIMESTAMP : batchMaxTimestamp(bytes, at)
+}
+
 export function emptyIndexes(baseOffset: Offset): Indexes {
   return { offsets: new OffsetIndex(baseOffset), times: new TimeIndex(baseOffset) }
 }
@@ -225,12 +236,7 @@ async function rebuildIndexes(
       minOffset: segment.baseOffset,
       maxOffset: (segment.baseOffset + LARGEST_INT32) as Offset,
       visit: (bytes, at) =>
-        copy.add(
-          batchLastOffset(bytes, at),
-          batchMaxTimestamp(bytes, at),
-          batchByteLength(bytes, at),
-          config,
-        ),
+        copy.add(batchLastOffset(bytes, at), recordTimestamp(bytes, at), batchByteLength(bytes, at), config),
     }),
   )
   copy.seal()

@@ -176,6 +176,15 @@ export class PartitionTail {
     }
   }
 
+  /** Forgets every batch that ends before `offset`: on disk they are not what they were. */
+  forgetBelow(offset: Offset): void {
+    while (this.#entries.first !== undefined && this.#entries.first.batch.lastOffset < offset) {
+      const { first } = this.#entries
+      this.#entries.shift()
+      this.#cache.discard(first)
+    }
+  }
+
   clear(): void {
     while (this.#entries.last !== undefined) this.#cache.discard(this.#entries.pop()!)
   }
