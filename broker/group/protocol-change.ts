@@ -198,7 +198,9 @@ export function downgrade(work: ConsumerWork): {
     const member = draft.member(memberId)
     draft.replace({ ...member, assignment: encoded(assigned, metadataOf(member, protocolName), topics) })
   }
-  out.record({ type: 'group-metadata', key: { groupId: draft.groupId }, value: draft.toRecordValue() })
+  // A group with members and no leader: whoever loads it knows that nobody has assigned in this generation yet.
+  const value = { ...draft.toRecordValue(), leader: null }
+  out.record({ type: 'group-metadata', key: { groupId: draft.groupId }, value })
   const classic = { draft, out, config }
   for (const { memberId } of members) startSession(classic, memberId)
   return { group, classic }

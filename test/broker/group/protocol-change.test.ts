@@ -96,6 +96,18 @@ t.test('also when it only falls silent, and after a crash', async t => {
   t.same(owned(classic, []), ALL)
 })
 
+t.test('a coordinator that dies right after the change lets the classic members share anew', async t => {
+  const shell = shellWith()
+  const client = new ClassicClient(shell, 'a', () => PARTITIONS)
+  const consumer = new Consumer(shell)
+  run(shell, [client], [consumer])
+  consumer.leave()
+  shell.crash()
+  const restarted = new ClassicClient(shell, 'a', () => PARTITIONS)
+  run(shell, [restarted], [])
+  t.same(owned([restarted], []), ALL)
+})
+
 t.test('a classic member comes into a consumer group', async t => {
   const shell = shellWith()
   const consumers = [new Consumer(shell), new Consumer(shell)]
