@@ -1,7 +1,7 @@
 /**
- * Members that speak the classic protocol in a consumer group (KIP-848). To them the member epoch is the generation, and
- * a rebalance is theirs alone: a heartbeat sends them to join again when there is something to give up or to get, and
- * what they have now comes with the answer to their sync.
+ * Members that speak the classic protocol in a consumer group (KIP-848). To them the member epoch is the generation,
+ * and a rebalance is theirs alone: a heartbeat sends them to join again when there is something to give up or to get,
+ * and what they have now comes with the answer to their sync.
  */
 import { ErrorCode, MalformedError } from '../../client/protocol/errors.ts'
 import { decodeSubscription } from '../../client/protocol/messages/consumer-protocol.ts'

@@ -182,7 +182,10 @@ function epochProblem(member: ConsumerMember, { request }: ConsumerGroupHeartbea
   return { errorCode: ErrorCode.FENCED_MEMBER_EPOCH, message }
 }
 
-/** The member as it is before it says anything of itself. Its epoch is 0 but for a known one, so it steps, and is written. */
+/**
+ * The member as it is before it says anything of itself. Its epoch is 0 but for a known one, so it steps, and is
+ * written.
+ */
 function admit(work: ConsumerWork, found: Found): ConsumerMember {
   const { draft } = work
   switch (found.kind) {
