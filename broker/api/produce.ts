@@ -148,6 +148,10 @@ class ProduceOperation {
       logAppendTimeMs: outcome.logAppendTimeMs,
       logStartOffset: LOG_NOT_ASKED.has(outcome.error) ? -1 : outcome.logStartOffset,
       errorMessage: outcome.errorMessage,
+      recordErrors: (outcome.recordErrors ?? []).map(({ batchIndex, message }) => ({
+        batchIndex,
+        batchIndexErrorMessage: message,
+      })),
     }
     const registration = topic?.partitions[partition]
     if (

@@ -1,7 +1,7 @@
 /**
  * What a batch must be before it may join the log, from its header alone: one batch of format 2, whole, within the
- * size limits, with timestamps that the topic allows. Records are not looked at: when compaction is served, a compacted
- * topic will have to ask for their keys. Sequences are the producer state's business.
+ * size limits, with timestamps that the topic allows. Records are looked at in compacted topics alone, for their keys.
+ * Sequences are the producer state's business.
  *
  * Every check answers with the error code that Kafka answers with.
  */
@@ -20,11 +20,14 @@ import {
 } from '../../client/protocol/batch.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type LogConfig } from './config.ts'
+import { checkKeys, type RecordError } from './record-checks.ts'
 
 /** Why a batch is refused. */
 export interface Refusal {
   readonly error: ErrorCode
   readonly message: string
+  /** Which records it is about, where it is about single ones. */
+  readonly recordErrors?: readonly RecordError[]
 }
 
 /** Null when `records` are one batch that may be appended. `wallMs` is the broker's clock. */
@@ -33,7 +36,12 @@ export function checkProduce(records: Uint8Array, config: LogConfig, wallMs: num
     return refuse(ErrorCode.INVALID_RECORD, 'the request has no record batch for the partition')
   const frame = validateFrame(records, 0, records.length)
   if (frame !== null) return refuseProblem(frame)
-  return checkSize(records, config) ?? checkWhole(records) ?? checkTimestamps(records, config, wallMs)
+  return (
+    checkSize(records, config) ??
+    checkWhole(records) ??
+    checkTimestamps(records, config, wallMs) ??
+    (config.cleanupPolicy.includes('compact') ? checkKeys(records) : null)
+  )
 }
 
 /** Sizes come first: a CRC over more than is allowed is not worth computing. */

@@ -7,6 +7,7 @@ import { type BrokerId, type LeaderEpoch, type Offset } from '../../client/proto
 import { type LogConfig } from '../log/config.ts'
 import { type AppendedBatch } from '../log/log-state.ts'
 import { type ProducerRow } from '../log/producer-state.ts'
+import { type RecordError } from '../log/record-checks.ts'
 import { type SegmentFacts } from '../log/segments.ts'
 
 /** A batch to append. It is answered by exactly one `reply` with the same token. */
@@ -67,6 +68,7 @@ export interface ProduceReply<Token> {
   readonly token: Token
   readonly error: ErrorCode
   readonly message: string | null
+  readonly recordErrors?: readonly RecordError[] | undefined
   readonly baseOffset: Offset | -1
   readonly logAppendTimeMs: number
 }

@@ -13,6 +13,7 @@ import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type BrokerId, type LeaderEpoch, NO_LEADER_EPOCH, type Offset } from '../../client/protocol/types.ts'
 import { type LogState } from '../log/log-state.ts'
 import { type ProducerBatch } from '../log/producer-state.ts'
+import { type RecordError } from '../log/record-checks.ts'
 import { AckQueue, type WaitingProduce } from './ack-queue.ts'
 import { type ProduceEvent, type ReplicaEffect, type ReplicaEvent } from './events.ts'
 
@@ -155,7 +156,7 @@ export class Replica<Token> {
     )
     switch (decision.kind) {
       case 'refused':
-        this.#refuse(event.token, decision.error, decision.message)
+        this.#refuse(event.token, decision.error, decision.message, decision.recordErrors)
         break
       case 'duplicate':
         this.#awaitDuplicate(event, decision.of, nowMs)
@@ -395,8 +396,9 @@ export class Replica<Token> {
     })
   }
 
-  #refuse(token: Token, error: ErrorCode, message: string): void {
-    this.#effects.push({ type: 'reply', token, error, message, baseOffset: -1, logAppendTimeMs: -1 })
+  #refuse(token: Token, error: ErrorCode, message: string, recordErrors?: readonly RecordError[]): void {
+    const nowhere = { baseOffset: -1, logAppendTimeMs: -1 } as const
+    this.#effects.push({ type: 'reply', token, error, message, recordErrors, ...nowhere })
   }
 
   #checkInvariants(): void {

@@ -5,6 +5,7 @@
 import { type ErrorCode } from '../../client/protocol/errors.ts'
 import { type LeaderEpoch, type Offset, type ProducerId, type TopicId } from '../../client/protocol/types.ts'
 import { type LogConfig } from '../log/config.ts'
+import { type RecordError } from '../log/record-checks.ts'
 
 export type Isolation = 'read_uncommitted' | 'read_committed'
 
@@ -15,6 +16,8 @@ export interface ProduceOutcome {
   readonly error: ErrorCode
   /** A sentence for the client's log; null when there is nothing to say. */
   readonly errorMessage: string | null
+  /** Which records were refused, where it was for single ones. */
+  readonly recordErrors?: readonly RecordError[] | undefined
   readonly baseOffset: number
   /** -1 with CreateTime. */
   readonly logAppendTimeMs: number

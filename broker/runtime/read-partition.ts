@@ -96,12 +96,18 @@ export function readPartition(
   if (request.offset >= limit || (request.maxBytes <= 0 && !request.atLeastOne)) {
     return new Outcome(ErrorCode.NONE, bounds, aborted, null, null)
   }
+  const { exchanges } = storage
   // The offsets of the answer are those of now: records that are committed while the disk is read are not in it.
   const answer = (slices: LogSlices): FetchOutcome | Promise<FetchOutcome> => {
     const outcome = new Outcome(ErrorCode.NONE, bounds, aborted, null, slices)
     return aborted === null || !hasAborted || slices.byteLength === 0
       ? outcome
-      : withAborted(outcome, storage, request.offset, slices)
+      : withAborted(outcome, storage, request.offset, slices).then(complete => {
+          if (exchanges === storage.exchanges) return complete
+          // Compaction came between: the index does not know aborted records any more that the slices still have.
+          complete.release()
+          return readPartition(leader, bounds, { storage, hasAborted }, log, request)
+        })
   }
   const fail = (cause: unknown): FetchOutcome => readFailed(leader, bounds, log, request.offset, cause)
   try {

@@ -449,7 +449,9 @@ export class ReplicaDriver implements DiskWorker, Deadline {
       reply.token(this.#outcome(ErrorCode.KAFKA_STORAGE_ERROR, 'the broker stops: its disk failed', -1, -1))
       return
     }
-    reply.token(this.#outcome(reply.error, reply.message, reply.baseOffset, reply.logAppendTimeMs))
+    const { error, message, baseOffset, logAppendTimeMs, recordErrors } = reply
+    const outcome = this.#outcome(error, message, baseOffset, logAppendTimeMs)
+    reply.token(recordErrors === undefined ? outcome : { ...outcome, recordErrors })
   }
 
   #outcome(

@@ -164,7 +164,7 @@ export class RecordFilter {
 
   constructor(options: RecordFilterOptions) {
     this.#options = options
-    this.#walk = new RecordWalk(options.body, options.header.recordCount)
+    this.#walk = new RecordWalk(options.header, options.body)
     this.#horizonMs = deleteHorizonOf(options.header)
   }
 
@@ -229,7 +229,7 @@ export class KeyReader {
     this.#map = map
     this.#header = header
     this.#fromOffset = fromOffset
-    this.#walk = new RecordWalk(body, header.recordCount)
+    this.#walk = new RecordWalk(header, body)
   }
 
   /** Looks at the next `count` records. `done`: all have been; `full`: the map takes no more. Throws MalformedError. */

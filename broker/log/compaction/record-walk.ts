@@ -3,7 +3,7 @@
  * there is a value. Nothing is copied and no object made for a record, because compaction looks at every record of a
  * log, most of them more than once. What does not fit together ends in MalformedError.
  */
-import { MIN_RECORD_BYTES } from '../../../client/protocol/batch.ts'
+import { type BatchHeader, MIN_RECORD_BYTES } from '../../../client/protocol/batch.ts'
 import { MalformedError } from '../../../client/protocol/errors.ts'
 
 /** A number of 64 bits has 10 bytes at most, one of 32 bits 5. */
@@ -24,15 +24,19 @@ export class RecordWalk {
   keyStart = -1
   keyEnd = -1
   hasValue = false
+  readonly #lastOffsetDelta: number
   #left: number
   #at = 0
 
-  constructor(body: Uint8Array, recordCount: number) {
+  /** `body` is what `header` announces, decompressed. */
+  constructor(header: Pick<BatchHeader, 'recordCount' | 'lastOffsetDelta'>, body: Uint8Array) {
+    const { recordCount } = header
     if (recordCount < 0 || recordCount * MIN_RECORD_BYTES > body.length) {
       throw new MalformedError(`a batch body of ${body.length} bytes cannot hold ${recordCount} records`)
     }
     this.body = body
     this.#left = recordCount
+    this.#lastOffsetDelta = header.lastOffsetDelta
   }
 
   /** Goes on to the next record; false after the last. */
@@ -58,8 +62,9 @@ export class RecordWalk {
     this.keyStart = keyLength < 0 ? -1 : this.#at
     this.keyEnd = keyLength < 0 ? -1 : this.#at + keyLength
     if (keyLength > 0) this.#at += keyLength
-    if (this.offsetDelta < 0 || keyLength < -1 || this.#at > end) {
-      throw new MalformedError('the key of a record does not fit it')
+    const isInBatch = this.offsetDelta >= 0 && this.offsetDelta <= this.#lastOffsetDelta
+    if (!isInBatch || keyLength < -1 || this.#at > end) {
+      throw new MalformedError('offset or key of a record do not fit its batch')
     }
     const valueLength = this.#varint(end)
     this.hasValue = valueLength >= 0

@@ -23,7 +23,7 @@ const GROWTH_BYTES = 5 + 10
 
 /** The fate of a batch that keeps all its records and gets a delete horizon. Throws MalformedError. */
 export function withHorizon(header: BatchHeader, body: Uint8Array, deleteHorizonMs: number): Rewrite {
-  const walk = new RecordWalk(body, header.recordCount)
+  const walk = new RecordWalk(header, body)
   let maxTimestampDelta = Number.NEGATIVE_INFINITY
   while (walk.next()) maxTimestampDelta = Math.max(maxTimestampDelta, walk.timestampDelta)
   const kept = { starts: [0], ends: [body.length] }
@@ -38,7 +38,7 @@ export function rewriteBatch(header: BatchHeader, body: Uint8Array, rewrite: Rew
   const horizonMs = rewrite.deleteHorizonMs
   const isMoved = horizonMs !== null && horizonMs !== deleteHorizonOf(header)
   const records = isMoved
-    ? rebased(body, header.recordCount, rewrite, header.baseTimestamp - horizonMs)
+    ? rebased(header, body, rewrite, header.baseTimestamp - horizonMs)
     : joined(body, rewrite.kept)
   const codec = CODEC_NAMES[header.codecId]!
   const packed = codec === 'none' ? records : compress(codec, records)
@@ -77,14 +77,14 @@ function joined(body: Uint8Array, { starts, ends }: KeptRanges): Uint8Array {
 
 /** The records that stay, their timestamps told from a base that lies `shift` before the old one. */
 function rebased(
+  header: BatchHeader,
   body: Uint8Array,
-  recordCount: number,
   { kept, recordCount: keptCount }: Rewrite,
   shift: number,
 ): Uint8Array {
   const byteLength = kept.starts.reduce((sum, start, i) => sum + kept.ends[i]! - start, 0)
   const into = Buffer.allocUnsafeSlow(byteLength + GROWTH_BYTES * keptCount)
-  const walk = new RecordWalk(body, recordCount)
+  const walk = new RecordWalk(header, body)
   let at = 0
   let range = 0
   while (walk.next()) {
