@@ -315,8 +315,8 @@ function resume(work: ShardWork, groupId: string): void {
   const draft = new ClassicDraft(group)
   const classic = { draft, out: work.out, config: work.surroundings.config }
   for (const memberId of draft.members.keys()) startSession(classic, memberId)
-  // The limit was lowered meanwhile: a rebalance lets members commit before the last ones find no room. Or the group has
-  // just become a classic one, and nobody has shared out what those had who are gone.
+  // The limit was lowered meanwhile: a rebalance lets members commit before the last ones find no room. Or the group
+  // has just become a classic one, and nobody has shared out what those had who are gone.
   const isTooLarge = draft.members.size > classic.config.maxSize
   if (isTooLarge || (record.leader === null && draft.members.size > 0)) prepareRebalance(classic)
   // From now on it is in memory, changed or not.

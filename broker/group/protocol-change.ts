@@ -1,7 +1,7 @@
 /**
- * How a group changes its protocol while it has members (KIP-848). The first member that speaks the new protocol makes a
- * classic group a consumer group, in which the others go on speaking the classic one; when the last that speaks the new
- * one is gone, what is left is a classic group again.
+ * How a group changes its protocol while it has members (KIP-848). The first member that speaks the new protocol makes
+ * a classic group a consumer group, in which the others go on speaking the classic one; when the last that speaks the
+ * new one is gone, what is left is a classic group again.
  */
 import { ErrorCode, MalformedError } from '../../client/protocol/errors.ts'
 import {

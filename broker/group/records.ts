@@ -151,7 +151,7 @@ export function decodeGroupRecord(key: Uint8Array, value: Uint8Array | null): Gr
   const decodedKey = format.key.at(0).decode(keyReader)
   let decodedValue: unknown = null
   if (value !== null) {
-    // Byte fields are slices of what is read, and the groups keep them: of the few values that have any, a copy is read.
+    // Byte fields are slices of what is read, and groups keep them: of the few values that have any, a copy is read.
     const copied = format.type === 'group-metadata' || format.type === 'consumer-group-member'
     const reader = new Reader(copied ? Buffer.from(value) : value)
     const version = reader.int16()

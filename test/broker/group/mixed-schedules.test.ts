@@ -1,7 +1,7 @@
 /**
  * Random lives of groups whose members speak different protocols, so that the group changes its own again and again.
- * Whatever happens, no two members that are up to date have the same partition, no acknowledged offset is lost, and when
- * the noise stops everything is read by somebody.
+ * Whatever happens, no two members that are up to date have the same partition, no acknowledged offset is lost, and
+ * when the noise stops everything is read by somebody.
  */
 import t from 'tap'
 import { ErrorCode } from '../../../client/protocol/errors.ts'
