@@ -27,7 +27,7 @@ export const OffsetCommitKey = message('OffsetCommitKey', keyVersions, {
 })
 export type OffsetCommitKey = Infer<typeof OffsetCommitKey>
 
-/** Versions: 1 says when the offset expires, 3 has the leader epoch (KIP-320), 4 is flexible and may have a topic id. */
+/** Versions: 1 says when the offset expires, 3 has the leader epoch (KIP-320), 4 is flexible and may have an id. */
 export const OffsetCommitValue = message(
   'OffsetCommitValue',
   { min: 0, max: 4, flexible: 4 },
