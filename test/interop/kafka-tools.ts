@@ -1,0 +1,155 @@
+/**
+ * Apache Kafka's own programs, as tests run them: its jars are fetched by `npm run kafka-tools`, and the tests that
+ * want them skip, and say so, where they or a JVM are missing.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { missing, type Outcome, run } from '../helpers/foreign.ts'
+
+const libs = process.env['SLUICE_KAFKA_LIBS'] ?? join(homedir(), '.cache/sluice/kafka-tools')
+const START_TIMEOUT_MS = 60_000
+
+/** False when the programs can be run; else the sentence with which a test skips. */
+export const withoutKafkaTools: string | false =
+  missing('java', ['-version'], 'apt-get install default-jre-headless') ||
+  (existsSync(libs) && readdirSync(libs).some(name => name.startsWith('kafka-tools'))
+    ? false
+    : `Apache Kafka's jars are not in ${libs}: npm run kafka-tools`)
+
+// A tool lives for a second: what a JVM does for the long run is wasted on it.
+const JVM = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto', '-Xmx384m']
+
+function jvmArguments(mainClass: string, args: readonly string[]): string[] {
+  return [...JVM, '-cp', join(libs, '*'), mainClass, ...args]
+}
+
+/** Runs one of Kafka's classes to its end. */
+export function runKafka(mainClass: string, args: readonly string[], input = ''): Promise<Outcome> {
+  return run('java', jvmArguments(mainClass, args), input)
+}
+
+/** What a tool printed; rejects, with its complaints, when it failed. */
+export async function kafkaTool(mainClass: string, args: readonly string[], input = ''): Promise<string> {
+  const { code, stdout, stderr } = await runKafka(mainClass, args, input)
+  if (code !== 0) throw new Error(`${mainClass} ${args.join(' ')} ended with ${code}:\n${stdout}\n${stderr}`)
+  return stdout.toString()
+}
+
+export interface KafkaBroker extends AsyncDisposable {
+  /** `127.0.0.1:<port>` */
+  readonly bootstrap: string
+  readonly dataFolder: string
+  /** SIGTERM: a clean stop. */
+  stop(): Promise<void>
+}
+
+export interface KafkaBrokerOptions {
+  /** Lines of server.properties beyond those that one node needs. */
+  readonly properties?: Readonly<Record<string, string | number | boolean>>
+}
+
+/** Apache Kafka itself: one node, broker and controller, in a folder of its own that goes with it. */
+export async function spawnKafka({ properties = {} }: KafkaBrokerOptions = {}): Promise<KafkaBroker> {
+  const home = await mkdtemp(join(tmpdir(), 'sluice-kafka-'))
+  const dataFolder = join(home, 'data')
+  const [port, controllerPort] = await freePorts(2)
+  const bootstrap = `127.0.0.1:${port}`
+  const settings = {
+    'process.roles': 'broker,controller',
+    'node.id': 1,
+    'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
+    listeners: `PLAINTEXT://${bootstrap},CONTROLLER://127.0.0.1:${controllerPort}`,
+    'advertised.listeners': `PLAINTEXT://${bootstrap}`,
+    'controller.listener.names': 'CONTROLLER',
+    'log.dirs': dataFolder,
+    'offsets.topic.replication.factor': 1,
+    'transaction.state.log.replication.factor': 1,
+    'transaction.state.log.min.isr': 1,
+    'group.initial.rebalance.delay.ms': 0,
+    ...properties,
+  }
+  const file = join(home, 'server.properties')
+  await writeFile(
+    file,
+    Object.entries(settings)
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join(''),
+  )
+  const remove = (): Promise<void> => rm(home, { recursive: true, force: true, maxRetries: 5 })
+  try {
+    const clusterId = 'QdZp2KGlTxa5qgcUqOen7A'
+    await kafkaTool('kafka.tools.StorageTool', ['format', '-t', clusterId, '-c', file])
+    const child = spawn('java', jvmArguments('kafka.Kafka', [file]), {
+      cwd: home,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    await answering(child, bootstrap)
+    const stop = async (): Promise<void> => {
+      await end(child, 'SIGTERM')
+    }
+    return {
+      bootstrap,
+      dataFolder,
+      stop,
+      [Symbol.asyncDispose]: async () => {
+        await end(child, 'SIGKILL')
+        await remove()
+      },
+    }
+  } catch (error) {
+    await remove()
+    throw error
+  }
+}
+
+/** Its logging is silent, so that it is up is learnt by asking: one tool that waits for it by itself. */
+async function answering(child: ChildProcess, bootstrap: string): Promise<void> {
+  let printed = ''
+  const listen = (chunk: Buffer): void => {
+    printed += chunk.toString()
+  }
+  child.stdout?.on('data', listen)
+  child.stderr?.on('data', listen)
+  const deadline = setTimeout(() => child.kill('SIGKILL'), START_TIMEOUT_MS)
+  const ended = once(child, 'exit').then(([code]) => {
+    throw new Error(`Apache Kafka ended with ${code} before it answered:\n${printed}`)
+  })
+  ended.catch(() => {})
+  try {
+    await Promise.race([
+      ended,
+      kafkaTool('org.apache.kafka.tools.TopicCommand', ['--bootstrap-server', bootstrap, '--list']),
+    ])
+  } finally {
+    clearTimeout(deadline)
+  }
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const gone = once(child, 'exit')
+  child.kill(signal)
+  await gone
+}
+
+/** Ports that nobody has now. Kafka wants to be told its port, so another program may be faster; nobody is, in a test. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer())
+  const ports: number[] = []
+  for (const server of servers) {
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const address = server.address()
+    if (address !== null && typeof address === 'object') ports.push(address.port)
+  }
+  for (const server of servers) {
+    server.close()
+    await once(server, 'close')
+  }
+  return ports
+}
