@@ -1,7 +1,7 @@
 /**
  * What the client knows of the cluster: brokers, and for each topic its id, partitions, leaders and leader epochs.
- * Pure: it is fed answers and asked questions. It never goes back to an older leader epoch, because answers of
- * different brokers overtake each other (KIP-320).
+ * Pure: it is fed answers and asked questions. It does not go back to an older leader epoch, because answers of
+ * different brokers overtake each other (KIP-320), unless one answer after the other insists on it.
  */
 import { type BrokerAddress } from './env.ts'
 import { ErrorCode } from './protocol/errors.ts'
@@ -22,7 +22,15 @@ export interface PartitionMetadata {
   readonly isr: readonly number[]
   readonly offlineReplicas: readonly number[]
   readonly error: number
+  /** Answers in a row that had an older leader epoch and were not believed. */
+  readonly olderAnswers: number
 }
+
+/**
+ * So many answers in a row are not all late ones: the epoch that we know was never true, or the cluster has lost it.
+ * Who does not give in then cannot be helped but by a restart.
+ */
+const OLDER_ANSWERS_BELIEVED = 5
 
 export interface TopicMetadata {
   readonly name: string
@@ -121,7 +129,10 @@ export class MetadataCache {
     const partitions = topic.partitions
       .map<PartitionMetadata>(fresh => {
         const old = comparable?.partitions[fresh.partitionIndex]
-        if (old !== undefined && fresh.leaderEpoch >= 0 && fresh.leaderEpoch < old.leaderEpoch) return old
+        const isOlder = old !== undefined && fresh.leaderEpoch >= 0 && fresh.leaderEpoch < old.leaderEpoch
+        if (isOlder && old.olderAnswers + 1 < OLDER_ANSWERS_BELIEVED) {
+          return { ...old, olderAnswers: old.olderAnswers + 1 }
+        }
         return {
           partition: fresh.partitionIndex,
           leader: fresh.leaderId,
@@ -130,6 +141,7 @@ export class MetadataCache {
           isr: fresh.isrNodes,
           offlineReplicas: fresh.offlineReplicas,
           error: fresh.errorCode,
+          olderAnswers: 0,
         }
       })
       .sort((a, b) => a.partition - b.partition)

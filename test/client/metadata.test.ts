@@ -45,6 +45,18 @@ t.test('an answer with an older leader epoch is not believed', async t => {
   t.equal(cache.leaderOf('orders', 0), null)
 })
 
+t.test('an older leader epoch is believed when one answer after the other has it', async t => {
+  const cache = new MetadataCache()
+  cache.update(answer(-1, 1_000_000), 0)
+  for (let i = 0; i < 4; i++) cache.update(answer(1, 5), 0)
+  t.equal(cache.leaderOf('orders', 0), null, 'late answers may be several')
+  cache.update(answer(-1, 1_000_000), 0)
+  for (let i = 0; i < 4; i++) cache.update(answer(1, 5), 0)
+  t.equal(cache.leaderOf('orders', 0), null, 'but not in a row')
+  cache.update(answer(1, 5), 0)
+  t.equal(cache.leaderOf('orders', 0), 1, 'else a single wrong answer would last for ever')
+})
+
 t.test('a topic that was made anew starts over with its epochs', async t => {
   const cache = new MetadataCache()
   cache.update(answer(1, 5), 0)
