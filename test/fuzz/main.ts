@@ -5,6 +5,7 @@
  *   --seconds N      how long (default 60)
  *   --seed S         the same seed gives the same cases (default: the time)
  *   --target NAME    only this one; may be given again
+ *   --findings N     give up after so many (default 20)
  *   --case I         run exactly that case of the one target: to replay a finding
  */
 import { type ChildProcess, fork } from 'node:child_process'
@@ -16,7 +17,6 @@ import { TARGETS } from './targets.ts'
 
 /** A case takes a second or two; one that takes so long does not end. */
 const SILENCE_MS = 60_000
-const MAX_FINDINGS = 20
 
 interface Totals {
   iterations: number
@@ -32,11 +32,13 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '60' },
     seed: { type: 'string' },
     target: { type: 'string', multiple: true },
+    findings: { type: 'string', default: '20' },
     case: { type: 'string' },
   },
 })
 const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed)
 const seconds = Number(values.seconds)
+const maxFindings = Number(values.findings)
 const names = values.target ?? TARGETS.map(target => target.name)
 const unknown = names.find(name => !TARGETS.some(target => target.name === name))
 if (unknown !== undefined || !Number.isSafeInteger(seed) || !(seconds > 0)) {
@@ -102,7 +104,7 @@ async function life(job: Job): Promise<'done' | 'died'> {
       current = null
       totals.iterations += report.inputs
       if (report.finding !== null) found(report.finding)
-      if (findings.length >= MAX_FINDINGS) child.kill('SIGKILL')
+      if (findings.length >= maxFindings) child.kill('SIGKILL')
       progress()
     } else if (report.type === 'memory') {
       if (totals.rssStartMb === 0) totals.rssStartMb = Math.round(report.rssMb)
@@ -113,7 +115,7 @@ async function life(job: Job): Promise<'done' | 'died'> {
   clearTimeout(alarm)
   // A finding that the worker could still tell was counted when it was told.
   const lost = current as { target: string; case: number } | null
-  if (!isDone && lost !== null && findings.length < MAX_FINDINGS) {
+  if (!isDone && lost !== null && findings.length < maxFindings) {
     const kind = isHanging ? 'hang' : 'crash'
     const detail = isHanging
       ? `the process was silent for ${SILENCE_MS} ms`
@@ -135,7 +137,7 @@ for (;;) {
   if (
     end === 'done' ||
     values.case !== undefined ||
-    findings.length >= MAX_FINDINGS ||
+    findings.length >= maxFindings ||
     elapsedSeconds() >= seconds
   )
     break
