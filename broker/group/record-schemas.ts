@@ -109,12 +109,13 @@ export const ConsumerGroupMemberMetadataValue = message('ConsumerGroupMemberMeta
   subscribedTopicRegex: string({ nullable: true }),
   rebalanceTimeoutMs: int32({ default: -1 }),
   serverAssignor: string({ nullable: true }),
+  // Null is written out: where the field is missing, Kafka takes the member for a classic one.
   classicMemberMetadata: struct(
     {
       sessionTimeoutMs: int32(),
       supportedProtocols: array({ name: string(), metadata: bytes() }),
     },
-    { nullable: true, tag: 0, default: null },
+    { nullable: true, tag: 0 },
   ),
 })
 export type ConsumerGroupMemberMetadataValue = Infer<typeof ConsumerGroupMemberMetadataValue>

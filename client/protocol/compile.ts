@@ -195,12 +195,19 @@ class Source {
       '  switch (tag) {',
     ]
     for (const field of tagged) {
-      lines.push(`    case ${field.tag}:`, `      _${field.name} = ${this.#decoded(field, true)}`)
+      lines.push(`    case ${field.tag}:`, `      _${field.name} = ${this.#taggedDecoded(field)}`)
       lines.push('      reader.endTaggedField(end)', '      break')
     }
     lines.push('    default:', '      unknown ??= []')
     lines.push('      unknown.push({ tag, data: reader.slice(end - reader.position) })', '  }', '}')
     return lines
+  }
+
+  /** A tagged structure that may be null has the marker of a nullable array before it, not that of a structure. */
+  #taggedDecoded(field: FieldLayout): string {
+    const { type, nullable } = field
+    if (type.kind !== 'struct' || !nullable) return this.#decoded(field, true)
+    return `reader.uvarint() > 0 ? ${this.structDecoder(type.struct)}(reader) : null`
   }
 
   #decoded(field: FieldLayout, flexible: boolean): string {
@@ -298,7 +305,7 @@ class Source {
         `  const _${field.name} = value.${field.name}`,
         '  const outer = writer',
         '  writer = outer.nested()',
-        `  ${this.#encoded(field, true)}`,
+        `  ${this.#taggedEncoded(field)}`,
         `  outer.taggedField(${field.tag}, writer)`,
         '  writer = outer',
         '}',
@@ -306,6 +313,13 @@ class Source {
     }
     lines.push('writer.unknownTaggedFieldsBelow(unknown, next, Infinity)')
     return lines
+  }
+
+  #taggedEncoded(field: FieldLayout): string {
+    const { name, type, nullable } = field
+    if (type.kind !== 'struct' || !nullable) return this.#encoded(field, true)
+    const marker = `writer.uvarint(_${name} === null ? 0 : 1)`
+    return `${marker}; if (_${name} !== null) ${this.structEncoder(type.struct)}(writer, _${name})`
   }
 
   #encoded(field: FieldLayout, flexible: boolean): string {

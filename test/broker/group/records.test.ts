@@ -106,6 +106,28 @@ const EXAMPLES: readonly Example[] = [
     value: '00000002720263032f6802027404782e2a00007530000100120100002710020672616e6765047375620000',
   },
   {
+    // Written by Apache Kafka 4.1: it writes out that the member is no classic one.
+    record: {
+      type: 'consumer-group-member',
+      key: { groupId, memberId: 'm' },
+      value: {
+        instanceId: null,
+        rackId: null,
+        clientId: 'console-consumer',
+        clientHost: '/127.0.0.1',
+        subscribedTopicNames: ['orders'],
+        subscribedTopicRegex: '',
+        rebalanceTimeoutMs: 300_000,
+        serverAssignor: null,
+        classicMemberMetadata: null,
+      },
+    },
+    key: '000500016700016d',
+    value:
+      '0000000011636f6e736f6c652d636f6e73756d65720b2f3132372e302e302e3102076f7264657273' +
+      '01000493e00001000100',
+  },
+  {
     record: {
       type: 'consumer-group-target',
       key: { groupId },
