@@ -46,6 +46,8 @@ export interface KafkaBroker extends AsyncDisposable {
   readonly dataFolder: string
   /** SIGTERM: a clean stop. */
   stop(): Promise<void>
+  /** Again, after a stop, on the same folder and port. */
+  start(): Promise<void>
 }
 
 export interface KafkaBrokerOptions {
@@ -81,27 +83,33 @@ export async function spawnKafka({ properties = {} }: KafkaBrokerOptions = {}): 
       .join(''),
   )
   const remove = (): Promise<void> => rm(home, { recursive: true, force: true, maxRetries: 5 })
+  let child: ChildProcess | null = null
+  const kill = async (signal: NodeJS.Signals): Promise<void> => {
+    if (child !== null) await end(child, signal)
+  }
   try {
     const clusterId = 'QdZp2KGlTxa5qgcUqOen7A'
     await kafkaTool('kafka.tools.StorageTool', ['format', '-t', clusterId, '-c', file])
-    const child = spawn('java', jvmArguments('kafka.Kafka', [file]), {
-      cwd: home,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    await answering(child, bootstrap)
-    const stop = async (): Promise<void> => {
-      await end(child, 'SIGTERM')
+    const start = async (): Promise<void> => {
+      child = spawn('java', jvmArguments('kafka.Kafka', [file]), {
+        cwd: home,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+      await answering(child, bootstrap)
     }
+    await start()
     return {
       bootstrap,
       dataFolder,
-      stop,
+      start,
+      stop: () => kill('SIGTERM'),
       [Symbol.asyncDispose]: async () => {
-        await end(child, 'SIGKILL')
+        await kill('SIGKILL')
         await remove()
       },
     }
   } catch (error) {
+    await kill('SIGKILL')
     await remove()
     throw error
   }
