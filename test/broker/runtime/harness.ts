@@ -6,6 +6,7 @@ import { MemoryDisk } from '../../../broker/env-memory/disk.ts'
 import { createMemoryEnv, type MemoryEnv } from '../../../broker/env-memory.ts'
 import { DEFAULT_LOG_CONFIG, type LogConfig } from '../../../broker/log/config.ts'
 import { DataFolder } from '../../../broker/runtime/data-folder.ts'
+import { type CleanerConfig, DEFAULT_CLEANER_CONFIG } from '../../../broker/runtime/log-cleaner.ts'
 import { type PartitionHost } from '../../../broker/runtime/partition-host.ts'
 import {
   DEFAULT_PARTITION_MANAGER_CONFIG,
@@ -47,6 +48,7 @@ export interface LifeOptions {
   readonly seed?: number
   readonly assignments?: readonly PartitionAssignment[]
   readonly config?: Partial<PartitionManagerConfig>
+  readonly cleaner?: Partial<CleanerConfig>
 }
 
 export function assignment(
@@ -77,6 +79,7 @@ export async function start(options: LifeOptions = {}): Promise<Life> {
     env,
     dataFolder: folder,
     config: { ...DEFAULT_PARTITION_MANAGER_CONFIG, ...options.config },
+    cleanerConfig: () => ({ ...DEFAULT_CLEANER_CONFIG, ...options.cleaner }),
     onFatal: error => fatal.push(error),
   })
   await manager.start(options.assignments ?? [assignment()])

@@ -1,8 +1,9 @@
 import { type Disk } from '../../../broker/env.ts'
 import { parseFileName } from '../../../broker/storage/file-names.ts'
 import { OffsetIndex } from '../../../broker/storage/offset-index.ts'
+import { recordTimestamp } from '../../../broker/storage/segment.ts'
 import { TimeIndex } from '../../../broker/storage/time-index.ts'
-import { batchLastOffset, batchMaxTimestamp, forEachBatch } from '../../../client/protocol/batch.ts'
+import { batchLastOffset, forEachBatch } from '../../../client/protocol/batch.ts'
 
 /** Checks the index files of a folder as Kafka's dump tool does: every entry tells the truth about the log. */
 export async function verifyIndexes(disk: Disk, directory: string): Promise<void> {
@@ -14,7 +15,7 @@ export async function verifyIndexes(disk: Disk, directory: string): Promise<void
     const timestamps = new Map<number, number>()
     const walk = forEachBatch(log, position => {
       lastOffsets.set(position, batchLastOffset(log, position))
-      timestamps.set(batchLastOffset(log, position), batchMaxTimestamp(log, position))
+      timestamps.set(batchLastOffset(log, position), recordTimestamp(log, position))
     })
     expect(walk.problem === null, `${name} has whole batches only`)
     const indexPath = `${directory}/${name.replace('.log', '.index')}`
