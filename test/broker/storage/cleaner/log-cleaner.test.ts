@@ -143,7 +143,7 @@ t.test('a full map cleans a part, the next compaction goes on', async t => {
 t.test('who is about to open an old file is not shown the new one by its positions', async t => {
   // One open file at a time: so the reader has to open it again.
   const place = world({ shared: { maxOpenFiles: 1, tailCacheBytes: 0 } })
-  const log = await written(place, 5, offset => (offset < 10 ? 'a' : `k${offset}`))
+  const log = await written(place, 5, offset => (offset < 10 ? 'aaa' : `k${offset}`))
   const goOn = place.disk.hold('syncDirectory')
   const cleaning = clean(log)
   await held(place)
