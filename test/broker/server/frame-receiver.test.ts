@@ -145,7 +145,10 @@ t.test('large frames are slices of a slab, read with few reads and hardly moved'
   }
   const before = feed.reads
   feed.write(Buffer.concat([frame, frame, frame, frame]))
-  t.ok(feed.reads - before < 12, `${feed.reads - before} reads for four frames`)
+  t.ok(
+    feed.reads - before < 20,
+    `${feed.reads - before} reads for four frames, no more at once than a cache holds`,
+  )
   t.ok(feed.frames.every(bytes => bytes.equals(frame.subarray(4))))
   t.end()
 })
