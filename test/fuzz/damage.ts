@@ -71,7 +71,7 @@ function addForeign(files: Files, folders: string[], chance: Chance): string {
     `${DATA}/alpha-0/folder`,
     `${DATA}/alpha-0/00000000000000000001.log`,
   ])
-  if (files.has(name)) return 'nothing'
+  if (files.has(name) || folders.includes(name)) return 'nothing'
   if (name.endsWith('.log') || chance.once(4)) files.set(name, chance.bytes(chance.size(300)))
   else folders.push(name)
   return `${name} was added`

@@ -23,8 +23,12 @@ interface Totals {
   crashes: number
   hangs: number
   violations: number
+  /** Of the broker's process where one was attacked, else of the one that ran the cases; after a warm-up. */
   rssStartMb: number
   rssEndMb: number
+  /** Heap of the process that ran the cases. */
+  heapStartMb: number
+  heapEndMb: number
 }
 
 const { values } = parseArgs({
@@ -49,7 +53,16 @@ if (unknown !== undefined || !Number.isSafeInteger(seed) || !(seconds > 0)) {
   process.exit(2)
 }
 
-const totals: Totals = { iterations: 0, crashes: 0, hangs: 0, violations: 0, rssStartMb: 0, rssEndMb: 0 }
+const totals: Totals = {
+  iterations: 0,
+  crashes: 0,
+  hangs: 0,
+  violations: 0,
+  rssStartMb: 0,
+  rssEndMb: 0,
+  heapStartMb: 0,
+  heapEndMb: 0,
+}
 const findings: Finding[] = []
 const from: Record<string, number> = {}
 if (values.case !== undefined) for (const name of names) from[name] = Number(values.case)
@@ -107,8 +120,12 @@ async function life(job: Job): Promise<'done' | 'died'> {
       if (findings.length >= maxFindings) child.kill('SIGKILL')
       progress()
     } else if (report.type === 'memory') {
-      if (totals.rssStartMb === 0) totals.rssStartMb = Math.round(report.rssMb)
+      if (totals.rssStartMb === 0) {
+        totals.rssStartMb = Math.round(report.rssMb)
+        totals.heapStartMb = Math.round(report.heapMb)
+      }
       totals.rssEndMb = Math.round(report.rssMb)
+      totals.heapEndMb = Math.round(report.heapMb)
     } else isDone = true
   })
   await new Promise(resolve => child.once('exit', resolve))

@@ -158,7 +158,9 @@ class MangledSocket implements ClientSocket, Receiver {
         return
       }
       default: {
-        const bytes = withSize(marked(body, asked, chance).bytes)
+        // A broker that gives out wrong producer ids has harmed the log for good.
+        const isTrue = asked.api.key === ApiKey.InitProducerId
+        const bytes = withSize(marked(body, asked, isTrue ? null : chance).bytes)
         this.#probe.input(bytes, `${note}, untrue`)
         this.#deliver(bytes)
       }

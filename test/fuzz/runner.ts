@@ -5,7 +5,7 @@
  */
 import { Chance } from './chance.ts'
 import { Stopwatch } from './probe.ts'
-import { describeError, type Target, Violation } from './target.ts'
+import { describeError, Hang, type Target, Violation } from './target.ts'
 
 /** No input may keep the event loop longer. */
 export const LONGEST_MS = 100
@@ -47,7 +47,8 @@ export async function runCase(target: Target, seed: number, index: number): Prom
     await target.run(Chance.of(seed, target.name, index), watch)
     watch.pause()
   } catch (error) {
-    return finding(error instanceof Violation ? 'violation' : 'crash', watch.last, describeError(error))
+    const kind = error instanceof Hang ? 'hang' : error instanceof Violation ? 'violation' : 'crash'
+    return finding(kind, watch.last, describeError(error))
   }
   for (const slow of watch.slow) {
     const times = [slow.tookMs]

@@ -8,6 +8,9 @@ export class Violation extends Error {
   override readonly name = 'Violation'
 }
 
+/** An input kept the event loop for too long. */
+export class Hang extends Violation {}
+
 /** Watches over the inputs of one case. */
 export interface Probe {
   /** The next input begins: the time until the next one, or the end of the case, is its own. */
@@ -24,6 +27,8 @@ export interface Target {
   run(chance: Chance, probe: Probe): Promise<void>
   /** Called once at the end. */
   close?(): Promise<void>
+  /** Memory of the process under test, where that is not this one. */
+  memoryMb?(): Promise<number | null>
 }
 
 export function demand(condition: boolean, message: string): asserts condition {

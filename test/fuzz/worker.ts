@@ -40,7 +40,9 @@ async function tellMemory(): Promise<void> {
     await new Promise(resolve => setTimeout(resolve, 20))
   }
   const { rss, heapUsed, external } = process.memoryUsage()
-  tell({ type: 'memory', rssMb: rss / 2 ** 20, heapMb: (heapUsed + external) / 2 ** 20 })
+  const brokers = await Promise.all(targets.map(target => target.memoryMb?.() ?? null))
+  const broker = brokers.find(megabytes => megabytes !== null) ?? null
+  tell({ type: 'memory', rssMb: broker ?? rss / 2 ** 20, heapMb: (heapUsed + external) / 2 ** 20 })
 }
 
 const targets = TARGETS.filter(target => job.targets.includes(target.name))
@@ -71,6 +73,6 @@ for (;;) {
   spentMs.set(target, spentMs.get(target)! + performance.now() - before)
   tell({ type: 'end', ...current, inputs, finding })
 }
-for (const target of targets) await target.close?.()
 await tellMemory()
+for (const target of targets) await target.close?.()
 process.send?.({ type: 'done' } satisfies Report, () => process.exit(0))
