@@ -27,8 +27,16 @@ export class Presenter<K, V, O extends OffsetKind> {
   readonly serdes: Serdes<K, V>
   readonly #bigint: boolean
   readonly #checkCrc: boolean
+  /** Commits that everything before an offset is done. */
+  readonly commit: (partition: ConsumerPartition, offset: number) => Promise<void>
 
-  constructor(serdes: Serdes<K, V> | undefined, offsets: OffsetKind, checkCrc: boolean) {
+  constructor(
+    serdes: Serdes<K, V> | undefined,
+    offsets: OffsetKind,
+    checkCrc: boolean,
+    commit: (partition: ConsumerPartition, offset: number) => Promise<void>,
+  ) {
+    this.commit = commit
     this.serdes = serdes ?? {}
     this.#bigint = offsets === 'bigint'
     this.#checkCrc = checkCrc
@@ -75,6 +83,10 @@ export class BatchView<K, V, O extends OffsetKind> implements ConsumedBatch<K, V
   readonly byteLength: number
   readonly leaderEpoch: number
   readonly highWatermark: OffsetOf<O>
+  /** `firstOffset` as a number. */
+  readonly start: number
+  readonly source: ConsumerPartition
+  readonly #nextOffset: number
   readonly #presenter: Presenter<K, V, O>
   readonly #bytes: Uint8Array
   readonly #at: number
@@ -92,7 +104,10 @@ export class BatchView<K, V, O extends OffsetKind> implements ConsumedBatch<K, V
     this.byteLength = buffered.byteLength
     this.leaderEpoch = buffered.leaderEpoch
     this.#reader = this.#open()
-    this.firstOffset = presenter.offset(Math.max(this.#reader.header.baseOffset, position))
+    this.source = partition
+    this.start = Math.max(this.#reader.header.baseOffset, position)
+    this.#nextOffset = buffered.nextOffset
+    this.firstOffset = presenter.offset(this.start)
     this.lastOffset = presenter.offset(buffered.lastOffset)
     this.highWatermark = presenter.offset(Math.max(highWatermark, buffered.nextOffset))
   }
@@ -141,6 +156,15 @@ export class BatchView<K, V, O extends OffsetKind> implements ConsumedBatch<K, V
     const reader = this.#reader ?? this.#open()
     this.#reader = null
     return new MessageCursor(this, this.#presenter, reader, this.#position, error => this.#unreadable(error))
+  }
+
+  ack(): void {
+    this.source.ack(this.start)
+  }
+
+  async commit(): Promise<void> {
+    this.ack()
+    await this.#presenter.commit(this.source, this.#nextOffset)
   }
 
   messages(): ConsumedMessage<K, V, O>[] {
@@ -192,16 +216,9 @@ export class MessageCursor<K, V, O extends OffsetKind> {
       // A batch is fetched whole: its begin may lie before the position.
       if (record.offset < this.#position) continue
       this.nextOffset = record.offset + 1
-      const { topic, partition, leaderEpoch } = this.#batch
+      const { source, leaderEpoch } = this.#batch
       const presenter = this.#presenter
-      return new MessageView(
-        topic,
-        partition,
-        presenter.offset(record.offset),
-        leaderEpoch,
-        record,
-        presenter.serdes,
-      )
+      return new MessageView(source, presenter.offset(record.offset), leaderEpoch, record, presenter.serdes)
     }
   }
 }
@@ -216,20 +233,21 @@ class MessageView<K, V, O extends OffsetKind> implements ConsumedMessage<K, V, O
   readonly valueBytes: Buffer | null
   readonly headers: readonly MessageHeader[]
   readonly #serdes: Serdes<K, V>
+  readonly #source: ConsumerPartition
   /** Undefined until it was deserialized. */
   #key: K | null | undefined
   #value: V | null | undefined
 
   constructor(
-    topic: string,
-    partition: number,
+    source: ConsumerPartition,
     offset: OffsetOf<O>,
     leaderEpoch: number,
     record: LogRecord,
     serdes: Serdes<K, V>,
   ) {
-    this.topic = topic
-    this.partition = partition
+    this.#source = source
+    this.topic = source.topic
+    this.partition = source.partition
     this.offset = offset
     this.leaderEpoch = leaderEpoch
     this.timestamp = record.timestamp
@@ -248,6 +266,10 @@ class MessageView<K, V, O extends OffsetKind> implements ConsumedMessage<K, V, O
     if (this.#value === undefined)
       this.#value = this.#deserialize('value', this.valueBytes, this.#serdes.value)
     return this.#value
+  }
+
+  ack(): void {
+    this.#source.ack(Number(this.offset))
   }
 
   header(name: string): Buffer | null | undefined {

@@ -122,7 +122,7 @@ export class BrokerFetcher {
     const begin = this.#turn++
     for (let index = 0; index < all.length; index++) {
       const partition = all[(begin + index) % all.length]!
-      if (partition.paused || partition.lookUp !== null || partition.fetchingAt !== null) continue
+      if (partition.isHeldBack || partition.lookUp !== null || partition.fetchingAt !== null) continue
       if (this.#fetcher.targetOf(partition, nowMs) !== this.#brokerId) continue
       if (this.#fetcher.isComparable(partition)) continue
       if (partition.notBeforeMs > nowMs) {

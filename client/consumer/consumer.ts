@@ -1,6 +1,6 @@
 /**
  * The consumer that an application holds: which partitions it reads, from where, and one reading of them at a time.
- * Fetching ahead is the fetcher's business, handing out the reading's. Without a group: nothing is committed.
+ * Fetching ahead is the fetcher's business, handing out the reading's, sharing and committing the group's.
  */
 import { EventEmitter } from 'node:events'
 import { type Cluster } from '../cluster.ts'
@@ -8,10 +8,14 @@ import { invalidOption } from '../config.ts'
 import { KafkaError } from '../errors.ts'
 import { type TopicMetadata } from '../metadata.ts'
 import { listOffsets, NAMED_OFFSET } from '../offsets.ts'
+import { orAborted } from '../retry.ts'
 import { Presenter } from './batch.ts'
 import { Fetcher } from './fetcher.ts'
-import { type ConsumerConfig, checkOffsetSpec, resolveConsumerOptions } from './options.ts'
+import { ConsumerGroup } from './group/group.ts'
+import { type ConsumerConfig, checkOffsetSpec, type GroupConfig, resolveConsumerOptions } from './options.ts'
 import { ConsumerPartition } from './partition.ts'
+import { PartitionTable } from './partition-table.ts'
+import { DeadLetters, type PoisonPolicy, type ResolvedErrorPolicy, resolveErrorPolicy } from './poison.ts'
 import { lookUpPositions } from './positions.ts'
 import { BatchIterator, MessageIterator, Reading } from './reading.ts'
 import { runHandlers } from './run.ts'
@@ -25,9 +29,12 @@ import {
   type IterateOptions,
   type OffsetKind,
   type OffsetSpec,
+  type OffsetToStore,
   type PartitionLag,
   type PartitionPosition,
   type RunOptions,
+  type StalledEvent,
+  type StoredOffset,
   type SubscribeOptions,
   type TopicPartition,
 } from './types.ts'
@@ -45,12 +52,13 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
   readonly #watchdog: Watchdog
   readonly #onClose: () => void
   readonly #unsubscribe: () => void
-  #partitions: readonly ConsumerPartition[] = []
-  #byKey = new Map<string, ConsumerPartition>()
+  readonly #table = new PartitionTable()
+  readonly #group: ConsumerGroup | null
   /** Topics of which partitions that are added later are read too. */
   #subscribed = new Set<string>()
   #reading: Reading<K, V, O> | null = null
   #closed = false
+  #deadLetters: DeadLetters | null = null
   #recordsTaken = 0
   #batchesTaken = 0
   /** Offsets whose batch could not be read, by partition: a second time it is not fetched again. */
@@ -62,33 +70,73 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
     this.#cluster = cluster
     this.#lane = lane
     this.#config = resolveConsumerOptions(options)
-    this.#presenter = new Presenter(options.serde, this.#config.offsets, this.#config.checkCrc)
+    this.#presenter = new Presenter(options.serde, this.#config.offsets, this.#config.checkCrc, (...at) =>
+      this.#commitAt(...at),
+    )
     this.#onClose = onClose
     this.#fetcher = new Fetcher({
       cluster,
       lane,
       config: this.#config,
-      partitions: () => this.#partitions,
+      partitions: () => this.#table.list,
       onData: () => this.#reading?.wake(),
       onFatal: error => this.#crash(error),
       onRetry: error => {
         cluster.config.logger.warn('fetching is tried again', { error })
         this.emit('retry', error)
       },
+      committed: (partitions, signal) => this.#memberOf().place(partitions, signal),
     })
+    this.#group = this.#config.group === null ? null : this.#makeGroup(this.#config.group)
     this.#watchdog = new Watchdog(
       cluster.env,
       this.#config.stalledAfterMs,
       () => ({
         taken: this.#recordsTaken + (this.#reading?.recordsTaken ?? 0),
         hasData:
-          this.#reading !== null && this.#partitions.some(each => !each.paused && each.peek() !== null),
+          this.#reading !== null && this.#table.list.some(each => !each.isHeldBack && each.peek() !== null),
         lastAnswerMs: this.#fetcher.lastAnswerMs,
-        isFetching: this.#partitions.some(each => !each.paused),
+        isFetching: this.#table.list.some(each => !each.isHeldBack),
+        working: this.#table.list
+          .filter(each => each.busy || each.inHand)
+          .map(each => ({ key: each, position: each.position })),
+        memberlessSinceMs: this.#group?.memberlessSinceMs ?? null,
       }),
       (reason, forMs) => this.#stalled(reason, forMs),
     )
     this.#unsubscribe = cluster.onUpdate(() => this.#addNewPartitions())
+  }
+
+  #makeGroup(group: GroupConfig): ConsumerGroup {
+    const { logger } = this.#cluster.config
+    return new ConsumerGroup(this.#cluster, this.#lane, this.#config, group, {
+      table: this.#table,
+      onJoined: event => {
+        logger.info('joined a generation of the group', { ...event })
+        this.#tell('joined', event)
+      },
+      onAssigned: places => this.#tell('assigned', places),
+      onRevoked: places => this.#tell('revoked', places),
+      onLost: (places, error) => {
+        logger.warn('partitions were lost to the group', { places, error })
+        this.#tell('lost', places, error)
+      },
+      onChange: () => this.#fetcher.interrupt(this.#table.list),
+      onRetry: error => {
+        logger.warn('a request of the group is tried again, or was given up', { error })
+        this.#tell('retry', error)
+      },
+      onCrash: error => this.#crash(error),
+    })
+  }
+
+  /** What a listener throws is nothing that the group's work may stumble over; Node treats it as uncaught. */
+  #tell<Name extends keyof ConsumerEvents>(name: Name, ...args: ConsumerEvents[Name]): void {
+    try {
+      this.emit(name, ...(args as never))
+    } catch (error) {
+      void Promise.reject(error as Error)
+    }
   }
 
   /**
@@ -97,6 +145,11 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
    */
   async assign(partitions: readonly Assignment[], options: IterateOptions = {}): Promise<void> {
     this.#checkUsable()
+    if (this.#group !== null) {
+      throw invalidOption(
+        'a consumer with a groupId gets its partitions from the group: use subscribe, or leave groupId out to assign',
+      )
+    }
     const { signal } = options
     const topics = await this.#topics(
       partitions.map(({ topic }) => topic),
@@ -113,17 +166,27 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
   }
 
   /**
-   * Without a group: all partitions of the topics, also those that are added later (which are read from their begin).
-   * Calls add up.
+   * In a group: shares the topics with the other members; it joins when reading begins. Without a group: all partitions
+   * of the topics, also those that are added later (which are read from their begin). Calls add up. Rejects with
+   * UNKNOWN_TOPIC_OR_PARTITION where a topic does not exist.
    */
   async subscribe(subscription: SubscribeOptions, options: IterateOptions = {}): Promise<void> {
     this.#checkUsable()
-    const { topics: names, from = 'latest' } = subscription
+    const { topics: wanted, from = 'latest' } = subscription
+    const names = wanted.filter(topic => typeof topic === 'string')
+    if (this.#group !== null) {
+      if (typeof from === 'object') checkOffsetSpec(from)
+      await this.#topics(names, options.signal)
+      this.#group.subscribe(subscription)
+      return
+    }
+    if (names.length < wanted.length || from === 'committed')
+      throw invalidOption("patterns and from: 'committed' need a groupId")
     const topics = await this.#topics(names, options.signal)
     const fresh = [...topics.values()].flatMap(topic =>
       topic.partitions.map(({ partition }) => this.#make(topic.name, partition, from)),
     )
-    const kept = this.#partitions.filter(partition => !topics.has(partition.topic))
+    const kept = this.#table.list.filter(partition => !topics.has(partition.topic))
     await this.#replace([...kept, ...fresh], options.signal)
     for (const name of topics.keys()) this.#subscribed.add(name)
   }
@@ -151,26 +214,20 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
   async #replace(fresh: readonly ConsumerPartition[], signal: AbortSignal | undefined): Promise<void> {
     await lookUpPositions(fresh, { cluster: this.#cluster, isolation: this.#config.isolation, signal })
     this.#checkUsable()
-    const staying = new Set(fresh)
-    // Whoever holds a batch of a dropped partition must not go on with it.
-    for (const partition of this.#partitions) if (!staying.has(partition)) partition.drop()
-    this.#byKey = new Map(fresh.map(partition => [keyOf(partition), partition]))
-    this.#partitions = [...this.#byKey.values()]
-    this.#fetcher.interrupt(this.#partitions)
+    this.#table.replace(fresh)
+    this.#fetcher.interrupt(this.#table.list)
   }
 
   #addNewPartitions(): void {
     const added: ConsumerPartition[] = []
     for (const name of this.#subscribed) {
       for (const { partition } of this.#cluster.metadata.topic(name)?.partitions ?? []) {
-        if (this.#byKey.has(keyOf({ topic: name, partition }))) continue
-        const fresh = this.#make(name, partition, 'earliest')
-        this.#byKey.set(keyOf(fresh), fresh)
-        added.push(fresh)
+        if (this.#table.get({ topic: name, partition }) !== undefined) continue
+        added.push(this.#make(name, partition, 'earliest'))
       }
     }
     if (added.length === 0) return
-    this.#partitions = [...this.#partitions, ...added]
+    this.#table.add(added)
     this.#fetcher.wake()
   }
 
@@ -181,7 +238,7 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
   ): Promise<void> {
     this.#checkUsable()
     const spec = checkOffsetSpec(place.offset)
-    const partition = this.#find(place)
+    const partition = this.#table.find(place)
     this.#unreadable.delete(partition)
     if (typeof spec === 'number') {
       partition.moveTo(spec)
@@ -195,19 +252,19 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
   }
 
   /** Nothing of these is handed out or fetched until `resume`; what is buffered is kept. Default: all partitions. */
-  pause(partitions: readonly TopicPartition[] = this.#partitions): void {
-    for (const place of partitions) this.#find(place).paused = true
+  pause(partitions: readonly TopicPartition[] = this.#table.list): void {
+    for (const place of partitions) this.#table.find(place).paused = true
   }
 
-  resume(partitions: readonly TopicPartition[] = this.#partitions): void {
-    const resumed = partitions.map(place => this.#find(place)).filter(({ paused }) => paused)
+  resume(partitions: readonly TopicPartition[] = this.#table.list): void {
+    const resumed = partitions.map(place => this.#table.find(place)).filter(({ paused }) => paused)
     for (const partition of resumed) partition.paused = false
     this.#fetcher.interrupt(resumed)
     this.#reading?.wake()
   }
 
   get assignment(): PartitionPosition<O>[] {
-    return this.#partitions.map(({ topic, partition, lookUp, position, paused }) => ({
+    return this.#table.list.map(({ topic, partition, lookUp, position, paused }) => ({
       topic,
       partition,
       position: lookUp === null ? this.#presenter.offset(position) : null,
@@ -221,12 +278,12 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
    * KafkaError when reading cannot go on.
    */
   messages(options: IterateOptions = {}): AsyncIterableIterator<ConsumedMessage<K, V, O>> {
-    return new MessageIterator(this.#read(options.signal))
+    return new MessageIterator(this.#read(options.signal, this.#group !== null))
   }
 
   /** As `messages`, but whole batches: the fastest way. */
   batches(options: IterateOptions = {}): AsyncIterableIterator<ConsumedBatch<K, V, O>> {
-    return new BatchIterator(this.#read(options.signal))
+    return new BatchIterator(this.#read(options.signal, this.#group !== null))
   }
 
   /** Resolves when stopped by `signal` or `close`; rejects when a handler throws or the consumer crashes. */
@@ -237,13 +294,15 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
     const { concurrency = 1 } = options
     if (!Number.isInteger(concurrency) || concurrency < 1)
       throw invalidOption('concurrency must be an integer from 1 on')
-    await runHandlers(this.#read(options.signal), options)
+    const retry = resolveErrorPolicy(options.onError ?? 'stop')
+    const reading = this.#read(options.signal, false)
+    await runHandlers(reading, options, this.#poisonPolicy(retry)).finally(() => reading.closing())
   }
 
   /** Asks the brokers for the ends of all assigned partitions. */
   async lag(options: IterateOptions = {}): Promise<PartitionLag<O>[]> {
     this.#checkUsable()
-    const known = this.#partitions.filter(({ lookUp }) => lookUp === null)
+    const known = this.#table.list.filter(({ lookUp }) => lookUp === null)
     const queries = known.map(({ topic, partition }) => ({ topic, partition, ...NAMED_OFFSET.latest }))
     const ends = await listOffsets(this.#cluster, queries, this.#config.isolation, options)
     return known.map(({ topic, partition, position }, index) => {
@@ -261,7 +320,7 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
 
   metrics(): ConsumerMetrics {
     let maxLag: number | null = null
-    for (const { highWatermark, position } of this.#partitions) {
+    for (const { highWatermark, position } of this.#table.list) {
       if (highWatermark >= 0) maxLag = Math.max(maxLag ?? 0, highWatermark - position)
     }
     return {
@@ -271,16 +330,58 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
       fetches: this.#fetcher.fetches,
       fetchErrors: this.#fetcher.errors,
       bufferedBytes: this.#fetcher.bufferedBytes,
-      assignedPartitions: this.#partitions.length,
+      assignedPartitions: this.#table.list.length,
       maxLag,
     }
   }
 
-  /** Ends the iterator or run under way (without an error) and closes the connections of this consumer. */
+  /**
+   * Commits what was processed (`run`) or acknowledged (iterators), or these offsets, of partitions that are assigned.
+   * Resolves when the coordinator has them. Rejects with KafkaError COMMIT_FAILED where partitions have passed to
+   * others, and with INVALID_OPTION without a group.
+   */
+  async commit(offsets?: readonly OffsetToStore[], options: IterateOptions = {}): Promise<void> {
+    this.#checkUsable()
+    const entries =
+      offsets?.map(({ topic, partition, offset, metadata = '' }) => ({
+        partition: this.#table.find({ topic, partition }),
+        offset: checkOffsetSpec(offset) as number,
+        leaderEpoch: -1,
+        metadata,
+      })) ?? null
+    await orAborted(this.#memberOf().commit(entries), 'commit', options.signal)
+  }
+
+  async #commitAt(partition: ConsumerPartition, offset: number): Promise<void> {
+    const { positionEpoch: leaderEpoch } = partition
+    await this.#memberOf().commit([{ partition, offset, leaderEpoch, metadata: '' }])
+  }
+
+  /** What the group has committed, whoever did; by default for the assigned partitions. */
+  async committed(
+    partitions: readonly TopicPartition[] = this.#table.list,
+    options: IterateOptions = {},
+  ): Promise<StoredOffset<O>[]> {
+    this.#checkUsable()
+    const found = await this.#memberOf().committed(partitions, options.signal)
+    return found.map(({ topic, partition, offset, metadata }) => ({
+      topic,
+      partition,
+      offset: offset < 0 ? null : this.#presenter.offset(offset),
+      metadata,
+    }))
+  }
+
+  /**
+   * Ends the iterator or run under way (without an error), commits, leaves the group, and closes the connections of this
+   * consumer. In a group it waits for records in hand, for `closeTimeoutMs` at most.
+   */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     this.#reading?.end(null)
+    await this.#group?.ended
+    await this.#deadLetters?.close()
     this.#unsubscribe()
     this.#fetcher.close()
     this.#cluster.closeLane(this.#lane)
@@ -291,9 +392,9 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
     await this.close()
   }
 
-  #read(signal: AbortSignal | undefined): Reading<K, V, O> {
+  #read(signal: AbortSignal | undefined, tracksAcks: boolean): Reading<K, V, O> {
     this.#checkUsable()
-    if (this.#partitions.length === 0)
+    if (this.#group === null ? this.#table.list.length === 0 : !this.#group.isSubscribed)
       throw invalidOption('nothing is assigned: call assign or subscribe first')
     if (this.#reading !== null) {
       throw invalidOption(
@@ -302,8 +403,9 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
     }
     const reading = new Reading<K, V, O>({
       presenter: this.#presenter,
-      partitions: () => this.#partitions,
+      partitions: () => this.#table.list,
       signal,
+      tracksAcks,
       onTaken: () => {
         this.#batchesTaken++
         this.#fetcher.wake()
@@ -314,12 +416,16 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
         this.#reading = null
         this.#fetcher.stop()
         this.#watchdog.stop()
+        // A run has workers that finish; what an iterator's application does with its record nobody knows.
+        void this.#group?.stop(!tracksAcks && !this.#closed)
       },
+      closing: () => this.#group?.ended ?? Promise.resolve(),
     })
     if (!reading.isOver) {
       this.#reading = reading
       this.#fetcher.start()
       this.#watchdog.start()
+      this.#group?.start()
     }
     return reading
   }
@@ -341,20 +447,40 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
     this.emit('crash', error)
   }
 
-  #stalled(reason: 'handler' | 'broker', forMs: number): void {
-    const partitions = this.#partitions
-      .filter(each => !each.paused && (each.peek() !== null) === (reason === 'handler'))
+  #stalled(reason: StalledEvent['reason'], forMs: number): void {
+    const partitions = this.#table.list
+      .filter(each => !each.isHeldBack)
+      .filter(each => (each.busy || each.inHand || each.peek() !== null) === (reason === 'handler'))
       .map(({ topic, partition }) => ({ topic, partition }))
     const error =
-      this.#partitions.find(each => each.lastError !== null && each.failures > 0)?.lastError ?? null
+      this.#table.list.find(each => each.lastError !== null && each.failures > 0)?.lastError ?? null
     this.#cluster.config.logger.warn('the consumer has stalled', { reason, forMs, partitions, error })
     this.emit('stalled', { reason, forMs, partitions, error })
   }
 
-  #find({ topic, partition }: TopicPartition): ConsumerPartition {
-    const found = this.#byKey.get(keyOf({ topic, partition }))
-    if (found === undefined) throw invalidOption(`${topic}-${partition} is not assigned to this consumer`)
-    return found
+  #memberOf(): ConsumerGroup {
+    if (this.#group !== null) return this.#group
+    throw invalidOption('offsets are committed for a group: give the consumer a groupId')
+  }
+
+  #poisonPolicy(retry: ResolvedErrorPolicy): PoisonPolicy {
+    const { env, config } = this.#cluster
+    return {
+      ...retry,
+      env,
+      giveUp: async (message, error, attempts) => {
+        const { topic, partition } = message
+        const offset = Number('firstOffset' in message ? message.firstOffset : message.offset)
+        const { deadLetter } = retry
+        if (deadLetter !== null) {
+          this.#deadLetters ??= new DeadLetters(this.#cluster, `${this.#lane}/dead-letters`)
+          await this.#deadLetters.send(deadLetter, message, error)
+        }
+        const event = { topic, partition, offset, error, attempts, deadLetter }
+        config.logger.warn('a record was skipped because its handler failed', event)
+        this.#tell('skipped', event)
+      },
+    }
   }
 
   #checkUsable(): void {
@@ -364,10 +490,6 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
       message: 'The consumer is closed; make a new one with kafka.consumer().',
     })
   }
-}
-
-function keyOf({ topic, partition }: TopicPartition): string {
-  return `${partition}/${topic}`
 }
 
 function noPartition(topic: string, partition: number, count: number): KafkaError {

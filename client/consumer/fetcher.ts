@@ -9,7 +9,13 @@ import { KafkaError, toKafkaError } from '../errors.ts'
 import { BrokerFetcher } from './broker-fetcher.ts'
 import { type ConsumerConfig } from './options.ts'
 import { type ConsumerPartition } from './partition.ts'
-import { compareWithLeaders, epochOf, lookUpPositions, needsComparison } from './positions.ts'
+import {
+  compareWithLeaders,
+  epochOf,
+  lookUpPositions,
+  needsComparison,
+  type PositionOptions,
+} from './positions.ts'
 
 export interface FetcherOptions {
   readonly cluster: Cluster
@@ -23,6 +29,8 @@ export interface FetcherOptions {
   readonly onFatal: (error: KafkaError) => void
   /** Something failed and is tried again. */
   readonly onRetry: (error: KafkaError) => void
+  /** Places partitions where their group has committed; null without a group. */
+  readonly committed: PositionOptions['committed'] | null
 }
 
 const RETRY_PAUSE_MS = 100
@@ -89,7 +97,7 @@ export class Fetcher {
     for (const partition of this.options.partitions()) {
       const broker = this.targetOf(partition, nowMs)
       if (broker !== null) targets.add(broker)
-      else if (!partition.paused && partition.lookUp === null) this.#findLeader(partition)
+      else if (!partition.isHeldBack && partition.lookUp === null) this.#findLeader(partition)
     }
     for (const id of targets) {
       let broker = this.#brokers.get(id)
@@ -157,7 +165,8 @@ export class Fetcher {
     this.#preparing = true
     const { cluster, config, onFatal, onRetry } = this.options
     try {
-      const options = { cluster, isolation: config.isolation, signal }
+      const committed = this.options.committed ?? undefined
+      const options = { cluster, isolation: config.isolation, signal, committed }
       await lookUpPositions(unplaced, options)
       for (const { partition, endOffset } of await compareWithLeaders(unsure, options)) {
         this.#truncated(partition, endOffset)

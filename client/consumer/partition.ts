@@ -18,6 +18,7 @@ import {
 } from '../protocol/batch.ts'
 import { decodeMarker, RecordReader } from '../protocol/record.ts'
 import { type ProducerId, type TopicId } from '../protocol/types.ts'
+import { type AckLedger } from './acks.ts'
 
 /** A batch that waits to be taken: the bytes of `bytes` from `at` on. */
 export interface BufferedBatch {
@@ -30,8 +31,8 @@ export interface BufferedBatch {
   nextOffset: number
 }
 
-/** What has to be looked up before fetching can start. */
-export type LookUp = 'earliest' | 'latest' | { readonly timestamp: number }
+/** What has to be looked up before fetching can start. `committed`: what the group has committed. */
+export type LookUp = 'committed' | 'earliest' | 'latest' | { readonly timestamp: number }
 
 export interface AbortedTransaction {
   readonly producerId: ProducerId
@@ -51,8 +52,20 @@ export class ConsumerPartition {
   /** The leader epoch up to which the log is known to agree with what was fetched. */
   agreedEpoch = -1
   paused = false
+  /** The group takes it away: nothing more is fetched or handed out, and what is in hand is waited for. */
+  fenced = false
   /** Worked on by a handler: nobody else takes from it. */
   busy = false
+  /** An iterator has handed out a record of it and was not asked for the next one since. */
+  inHand = false
+  /** Records that were handed out to an application which acknowledges them; null where it does not. */
+  acks: AckLedger | null = null
+  /** Called when work on it ended, while somebody waits for that. */
+  onProgress: (() => void) | null = null
+  /** What the group has committed as far as is known here; -1 for nothing. */
+  committedOffset = -1
+  /** Leader epoch of the batch that was handed out last, or -1. */
+  positionEpoch = -1
   /** Changes when what was fetched or is being fetched must not be used any more. */
   generation = 0
   highWatermark = -1
@@ -78,9 +91,33 @@ export class ConsumerPartition {
     this.maxBytes = maxBytes
   }
 
+  get isHeldBack(): boolean {
+    return this.paused || this.fenced
+  }
+
+  /** Everything before this offset is done with; meaningless while `lookUp` is set. */
+  get processed(): number {
+    return this.acks?.lowest ?? this.position
+  }
+
+  /** Work that has begun and is not done: a record in a handler, or handed out and not acknowledged. */
+  get isWorkedOn(): boolean {
+    if (this.busy) return true
+    if (this.acks === null || this.acks.lowest === null) return false
+    return this.inHand || this.acks.isUsed
+  }
+
+  /** The record at `offset`, or the batch that begins there, is done with. */
+  ack(offset: number): void {
+    this.acks?.ack(offset)
+    this.onProgress?.()
+  }
+
   /** Goes on at `offset`; all that was fetched is dropped. */
   moveTo(offset: number): void {
     this.drop()
+    this.acks?.clear()
+    this.positionEpoch = -1
     this.lookUp = null
     this.position = offset
     this.fetchOffset = offset

@@ -5,12 +5,20 @@
 import { type Cluster } from '../cluster.ts'
 import { KafkaError } from '../errors.ts'
 import { epochEnds, type Isolation, listOffsets, NAMED_OFFSET, type OffsetQuery } from '../offsets.ts'
+import { assert } from '../protocol/assert.ts'
 import { type ConsumerPartition } from './partition.ts'
 
 export interface PositionOptions {
   readonly cluster: Cluster
   readonly isolation: Isolation
   readonly signal?: AbortSignal | undefined
+  /**
+   * Places partitions whose `lookUp` is `committed`: at the offset, or with another look-up where there is none. Needed
+   * where there are such.
+   */
+  readonly committed?:
+    | ((partitions: readonly ConsumerPartition[], signal: AbortSignal | undefined) => Promise<void>)
+    | undefined
 }
 
 /** Looks up every partition that has a `lookUp`. Throws KafkaError. */
@@ -19,6 +27,8 @@ export async function lookUpPositions(
   options: PositionOptions,
 ): Promise<void> {
   const { cluster, isolation } = options
+  const grouped = partitions.filter(partition => partition.lookUp === 'committed')
+  if (grouped.length > 0) await options.committed?.(grouped, options.signal)
   const open = partitions
     .filter(partition => partition.lookUp !== null)
     .map(partition => ({ partition, generation: partition.generation }))
@@ -50,6 +60,7 @@ export async function lookUpPositions(
 }
 
 function queryOf({ topic, partition, lookUp }: ConsumerPartition): OffsetQuery {
+  assert(lookUp !== 'committed', 'a partition is placed by its group before it is looked up')
   if (lookUp === 'earliest' || lookUp === 'latest') return { topic, partition, ...NAMED_OFFSET[lookUp] }
   return { topic, partition, timestamp: lookUp?.timestamp ?? 0, minVersion: 1 }
 }

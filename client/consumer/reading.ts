@@ -3,6 +3,7 @@
  * fetcher has brought, fairly over the partitions, and waits where there is nothing. There is one at a time.
  */
 import { AbortError, type KafkaError } from '../errors.ts'
+import { AckLedger } from './acks.ts'
 import { type BatchView, type MessageCursor, type Presenter } from './batch.ts'
 import { type BufferedBatch, type ConsumerPartition } from './partition.ts'
 import { type OffsetKind } from './types.ts'
@@ -11,11 +12,15 @@ export interface ReadingOptions<K, V, O extends OffsetKind> {
   readonly presenter: Presenter<K, V, O>
   readonly partitions: () => readonly ConsumerPartition[]
   readonly signal: AbortSignal | undefined
+  /** Records are acknowledged by the application, not by being handed out. */
+  readonly tracksAcks: boolean
   /** A batch was used up: room became free. */
   readonly onTaken: () => void
   /** A batch cannot be read: true when it will be fetched once more, false to let the error out. */
   readonly onUnreadable: (partition: ConsumerPartition, error: unknown) => boolean
   readonly onEnd: () => void
+  /** What has to be done after the end, as leaving the group; whoever ends the reading waits for it. */
+  readonly closing: () => Promise<void>
 }
 
 /** A batch in the hands of a reader; it stays at the head of its partition's buffer until `finish`. */
@@ -33,6 +38,8 @@ export class Reading<K, V, O extends OffsetKind> {
   #isOver = false
   recordsTaken = 0
   #error: KafkaError | AbortError | null = null
+  #inHand: ConsumerPartition | null = null
+  #ended: AbortController | null = null
   readonly #onAbort = (): void => {
     const { signal } = this.#options
     this.end(new AbortError('reading was cancelled by its AbortSignal', signal?.reason))
@@ -52,9 +59,15 @@ export class Reading<K, V, O extends OffsetKind> {
     return this.#error
   }
 
+  /** Fires when the reading ends. */
+  get ended(): AbortSignal {
+    this.#ended ??= this.#isOver ? null : new AbortController()
+    return this.#ended?.signal ?? AbortSignal.abort()
+  }
+
   /** Whether something could be taken now. */
   get hasData(): boolean {
-    return this.#options.partitions().some(each => !each.paused && !each.busy && each.peek() !== null)
+    return this.#options.partitions().some(each => !each.isHeldBack && !each.busy && each.peek() !== null)
   }
 
   /** The next batch, or null where there is none now. Throws what makes it unreadable. */
@@ -63,11 +76,12 @@ export class Reading<K, V, O extends OffsetKind> {
     const partitions = this.#options.partitions()
     for (let count = partitions.length; count > 0; count--) {
       const partition = partitions[this.#turn++ % partitions.length]!
-      if (partition.paused || partition.busy) continue
+      if (partition.isHeldBack || partition.busy) continue
       const buffered = partition.peek()
       if (buffered === null) continue
       try {
         const batch = presenter.batch(partition, buffered)
+        partition.positionEpoch = buffered.leaderEpoch
         return { partition, buffered, generation: partition.generation, batch }
       } catch (error) {
         if (!onUnreadable(partition, error)) throw error
@@ -79,7 +93,30 @@ export class Reading<K, V, O extends OffsetKind> {
   /** Whether what was taken may still be handed out. */
   isCurrent(taken: Taken<K, V, O>): boolean {
     const { partition } = taken
-    return partition.generation === taken.generation && !partition.paused
+    return partition.generation === taken.generation && !partition.isHeldBack
+  }
+
+  /** A record or batch from `offset` on goes to the application, which has nothing else in hand now. */
+  handOut(partition: ConsumerPartition, offset: number): void {
+    if (!this.#options.tracksAcks) return
+    partition.acks ??= new AckLedger()
+    partition.acks.handOut(offset)
+    partition.inHand = true
+    this.#inHand = partition
+  }
+
+  /** The application came back: it has what was handed out no more, unless it acknowledges later. */
+  takeBack(): void {
+    const partition = this.#inHand
+    if (partition === null) return
+    this.#inHand = null
+    partition.inHand = false
+    partition.onProgress?.()
+  }
+
+  /** Resolves when all that follows the end is done. Rejects never. */
+  closing(): Promise<void> {
+    return this.#options.closing()
   }
 
   /** The whole batch was handed out; `records` of it were not counted in `recordsTaken` yet. */
@@ -110,6 +147,7 @@ export class Reading<K, V, O extends OffsetKind> {
     this.#error = error
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
     this.#options.onEnd()
+    this.#ended?.abort()
     this.wake()
   }
 }
@@ -126,6 +164,7 @@ abstract class ReadingIterator<T, K, V, O extends OffsetKind> implements AsyncIt
   protected abstract nextNow(): T | null
 
   next(): Promise<IteratorResult<T>> {
+    this.reading.takeBack()
     if (this.reading.isOver) return this.#finished()
     try {
       const value = this.nextNow()
@@ -133,7 +172,7 @@ abstract class ReadingIterator<T, K, V, O extends OffsetKind> implements AsyncIt
     } catch (error) {
       this.reading.end(null)
       this.#errorSeen = true
-      return Promise.reject(error as Error)
+      return this.reading.closing().then(() => Promise.reject(error as Error))
     }
     return this.reading.wait().then(() => this.next())
   }
@@ -141,20 +180,23 @@ abstract class ReadingIterator<T, K, V, O extends OffsetKind> implements AsyncIt
   #finished(): Promise<IteratorResult<T>> {
     const { error } = this.reading
     // The error is thrown once; after it the iterator is at its end, as iterators are.
-    if (error === null || this.#errorSeen) return Promise.resolve({ value: undefined, done: true })
+    const isNews = error !== null && !this.#errorSeen
     this.#errorSeen = true
-    return Promise.reject(error)
+    return this.reading.closing().then(() => {
+      if (isNews) throw error
+      return { value: undefined, done: true }
+    })
   }
 
   return(): Promise<IteratorResult<T>> {
     this.#errorSeen = true
+    this.reading.takeBack()
     this.reading.end(null)
-    return Promise.resolve({ value: undefined, done: true })
+    return this.reading.closing().then(() => ({ value: undefined, done: true }))
   }
 
   throw(error: unknown): Promise<IteratorResult<T>> {
-    void this.return()
-    return Promise.reject(error as Error)
+    return this.return().then(() => Promise.reject(error as Error))
   }
 
   [Symbol.asyncIterator](): this {
@@ -170,6 +212,7 @@ export class BatchIterator<K, V, O extends OffsetKind> extends ReadingIterator<B
   protected nextNow(): BatchView<K, V, O> | null {
     const taken = this.reading.take()
     if (taken === null) return null
+    this.reading.handOut(taken.partition, taken.batch.start)
     this.reading.finish(taken, taken.batch.count)
     return taken.batch
   }
@@ -192,7 +235,9 @@ export class MessageIterator<K, V, O extends OffsetKind> extends ReadingIterator
       if (taken !== null && this.reading.isCurrent(taken)) {
         const message = this.#cursor!.next()
         if (message !== null) {
-          taken.partition.position = this.#cursor!.nextOffset
+          const { nextOffset } = this.#cursor!
+          taken.partition.position = nextOffset
+          this.reading.handOut(taken.partition, nextOffset - 1)
           this.reading.recordsTaken++
           return message
         }

@@ -2,6 +2,8 @@
  * Calling handlers: several partitions at a time where that is wanted, within a partition one record after another.
  */
 import { AbortError } from '../errors.ts'
+import { assert } from '../protocol/assert.ts'
+import { type PoisonPolicy, recover, type Unit } from './poison.ts'
 import { type Reading, type Taken } from './reading.ts'
 import { type OffsetKind, type RunOptions } from './types.ts'
 
@@ -9,8 +11,9 @@ import { type OffsetKind, type RunOptions } from './types.ts'
 export async function runHandlers<K, V, O extends OffsetKind>(
   reading: Reading<K, V, O>,
   options: RunOptions<K, V, O>,
+  policy: PoisonPolicy,
 ): Promise<void> {
-  const workers = Array.from({ length: options.concurrency ?? 1 }, () => work(reading, options))
+  const workers = Array.from({ length: options.concurrency ?? 1 }, () => work(reading, options, policy))
   try {
     await Promise.all(workers)
   } finally {
@@ -25,6 +28,7 @@ export async function runHandlers<K, V, O extends OffsetKind>(
 async function work<K, V, O extends OffsetKind>(
   reading: Reading<K, V, O>,
   options: RunOptions<K, V, O>,
+  policy: PoisonPolicy,
 ): Promise<void> {
   while (!reading.isOver) {
     const taken = reading.take()
@@ -34,9 +38,10 @@ async function work<K, V, O extends OffsetKind>(
     }
     taken.partition.busy = true
     try {
-      await handle(reading, taken, options)
+      await handle(reading, taken, options, policy)
     } finally {
       taken.partition.busy = false
+      taken.partition.onProgress?.()
       // Another worker may wait for this partition.
       reading.wake()
     }
@@ -47,16 +52,31 @@ async function handle<K, V, O extends OffsetKind>(
   reading: Reading<K, V, O>,
   taken: Taken<K, V, O>,
   { eachMessage, eachBatch }: RunOptions<K, V, O>,
+  policy: PoisonPolicy,
 ): Promise<void> {
+  const isCurrent = (): boolean => !reading.isOver && reading.isCurrent(taken)
+  const again = (unit: Unit<K, V, O>, error: unknown, call: () => void | Promise<void>): Promise<boolean> =>
+    recover(policy, unit, error, isCurrent, reading.ended, call)
   if (eachBatch !== undefined) {
-    await eachBatch(taken.batch)
-    reading.finish(taken, taken.batch.count)
+    const { batch } = taken
+    try {
+      await eachBatch(batch)
+    } catch (error) {
+      if (!(await again(batch, error, () => eachBatch(batch)))) return
+    }
+    reading.finish(taken, batch.count)
     return
   }
+  assert(eachMessage !== undefined, 'a run has a handler')
   const cursor = taken.batch.cursor()
   for (let message = cursor.next(); message !== null; message = cursor.next()) {
-    if (reading.isOver || !reading.isCurrent(taken)) return
-    await eachMessage?.(message)
+    if (!isCurrent()) return
+    const current = message
+    try {
+      await eachMessage(current)
+    } catch (error) {
+      if (!(await again(current, error, () => eachMessage(current)))) return
+    }
     reading.recordsTaken++
     if (taken.partition.generation === taken.generation) taken.partition.position = cursor.nextOffset
   }

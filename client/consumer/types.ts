@@ -3,6 +3,7 @@
  */
 import { type KafkaError } from '../errors.ts'
 import { type Serde } from '../serde.ts'
+import { type Assignor } from './assignors/assignor.ts'
 
 /** How offsets are shown: `number` reaches 2^53, which is enough for every log that exists. */
 export type OffsetKind = 'number' | 'bigint'
@@ -26,15 +27,56 @@ export interface Assignment extends TopicPartition {
   readonly offset?: OffsetSpec
 }
 
+/** Where to start. `committed`: nowhere but where the group has committed; where it has not, reading fails. */
+export type StartFrom = 'committed' | 'earliest' | 'latest' | { readonly timestamp: number }
+
 export interface SubscribeOptions {
-  readonly topics: readonly string[]
-  /** Where to start. Default `latest`. */
-  readonly from?: 'earliest' | 'latest' | { readonly timestamp: number }
+  /** Names; in a group also regular expressions, which topics made later can match too. */
+  readonly topics: readonly (string | RegExp)[]
+  /**
+   * Where to start. A group always goes on where it has committed, and this says where to start where it has not.
+   * Default `latest`.
+   */
+  readonly from?: StartFrom
 }
 
+export type AssignorName = 'range' | 'roundrobin' | 'sticky' | 'cooperative-sticky' | 'RoundRobinAssigner'
+
 export interface ConsumerOptions<K = Buffer, V = Buffer, O extends OffsetKind = 'number'> {
-  /** Consumer groups are not implemented yet: given, it is refused. */
+  /** The group that shares the topics and remembers how far they were read. Without: all partitions, no commits. */
   readonly groupId?: string
+  /**
+   * Makes it a static member: one that comes back with the same id within the session timeout gets what it had,
+   * without a rebalance. Every instance needs an id of its own.
+   */
+  readonly groupInstanceId?: string
+  /**
+   * `consumer`: the broker deals out (KIP-848). `classic`: a member does. Default `auto`: `consumer` where the broker
+   * serves it and `assignors` is not given.
+   */
+  readonly protocol?: 'auto' | 'classic' | 'consumer'
+  /**
+   * Classic protocol: in the order of preference. A group takes one that all of its members have, by majority.
+   * Default: cooperative-sticky, range, roundrobin, and KafkaJS's RoundRobinAssigner.
+   */
+  readonly assignors?: readonly (AssignorName | Assignor)[]
+  /** Consumer protocol: `uniform` or `range`, or what the broker has. Default: the broker's choice. */
+  readonly serverAssignor?: string
+  /**
+   * How long a member may be silent before its partitions go to others. Default 45,000. In the consumer protocol the
+   * broker decides; this one is then what the member assumes.
+   */
+  readonly sessionTimeoutMs?: number
+  /** Default 3,000. In the consumer protocol the broker decides. */
+  readonly heartbeatIntervalMs?: number
+  /** How long members have to finish their work and join again. Default 60,000. */
+  readonly rebalanceTimeoutMs?: number
+  /** Commit what was processed (`run`) or acknowledged (iterators), every `autoCommitIntervalMs`. Default true. */
+  readonly autoCommit?: boolean
+  /** Default 5,000. */
+  readonly autoCommitIntervalMs?: number
+  /** How long the end of a reading waits for records in hand before it leaves the group. Default 5,000. */
+  readonly closeTimeoutMs?: number
   readonly serde?: { readonly key?: Serde<K>; readonly value?: Serde<V> }
   /** Default `number`. */
   readonly offsets?: O
@@ -85,6 +127,12 @@ export interface ConsumedMessage<K = Buffer, V = Buffer, O extends OffsetKind = 
   readonly headers: readonly MessageHeader[]
   /** The first value of a header, or undefined where there is none of this name. */
   header(name: string): Buffer | null | undefined
+  /**
+   * This record is done with: it is committed when all before it in its partition are. For `messages()` of a group;
+   * elsewhere it does nothing. In any order, and as late as needed; after the partition has gone to another member it
+   * does nothing.
+   */
+  ack(): void
   /** The bytes as they are stored, past any serde. */
   readonly keyBytes: Buffer | null
   readonly valueBytes: Buffer | null
@@ -109,10 +157,66 @@ export interface ConsumedBatch<K = Buffer, V = Buffer, O extends OffsetKind = 'n
   readonly highWatermark: OffsetOf<O>
   /** All messages at once. */
   messages(): ConsumedMessage<K, V, O>[]
+  /** The whole batch is done with. For `batches()` of a group; its messages are not acknowledged one by one. */
+  ack(): void
+  /** As `ack`, and commits at once. Rejects with KafkaError COMMIT_FAILED, or INVALID_OPTION without a group. */
+  commit(): Promise<void>
 }
 
 export interface IterateOptions {
   readonly signal?: AbortSignal
+}
+
+/**
+ * - `stop`: `run` rejects; what was processed before is committed, and the record comes again
+ * - `skip`: the record is left out, which `skipped` tells
+ * - `retry`: again after a pause, without end; other partitions go on meanwhile where `concurrency` allows
+ */
+export type ErrorPolicy = 'stop' | 'skip' | 'retry' | RetryPolicy
+
+export interface RetryPolicy {
+  /** Attempts in all. Default 5. */
+  readonly attempts?: number
+  /** First pause; doubles with every attempt. Default 100. */
+  readonly initialBackoffMs?: number
+  /** Longest pause. Default 10,000. */
+  readonly maxBackoffMs?: number
+  /**
+   * After the last attempt. `deadLetter`: a copy goes to this topic, with headers that tell where it came from and why
+   * (`sluice.dead-letter.topic`, `.partition`, `.offset`, `.error`), and the record is skipped. Default `stop`.
+   */
+  readonly then?: 'stop' | 'skip' | { readonly deadLetter: string }
+}
+
+/** A record, or batch, that was given up. */
+export interface SkippedEvent extends TopicPartition {
+  readonly offset: number
+  readonly error: unknown
+  readonly attempts: number
+  /** Where a copy is. */
+  readonly deadLetter: string | null
+}
+
+export interface OffsetToStore extends TopicPartition {
+  /** Of the next record to read: the last one processed, plus one. */
+  readonly offset: number | bigint
+  readonly metadata?: string
+}
+
+export interface StoredOffset<O extends OffsetKind = 'number'> extends TopicPartition {
+  /** Null where nothing is committed. */
+  readonly offset: OffsetOf<O> | null
+  readonly metadata: string
+}
+
+export interface JoinedEvent {
+  readonly groupId: string
+  readonly protocol: 'classic' | 'consumer'
+  readonly memberId: string
+  /** Generation, or member epoch. */
+  readonly generation: number
+  /** Deals out the partitions (classic protocol). */
+  readonly isLeader: boolean
 }
 
 export interface RunOptions<K = Buffer, V = Buffer, O extends OffsetKind = 'number'> {
@@ -120,6 +224,8 @@ export interface RunOptions<K = Buffer, V = Buffer, O extends OffsetKind = 'numb
   readonly eachBatch?: (batch: ConsumedBatch<K, V, O>) => void | Promise<void>
   /** Partitions worked on at the same time; within a partition always one by one. Default 1. */
   readonly concurrency?: number
+  /** What to do about a record, or batch, whose handler throws. Default `stop`: `run` rejects with the error. */
+  readonly onError?: ErrorPolicy
   readonly signal?: AbortSignal
 }
 
@@ -137,8 +243,11 @@ export interface PartitionLag<O extends OffsetKind = 'number'> extends TopicPart
 }
 
 export interface StalledEvent {
-  /** `handler`: records wait but nobody takes them. `broker`: nothing can be fetched. */
-  readonly reason: 'handler' | 'broker'
+  /**
+   * `handler`: records wait but nobody takes them, or one has been worked on for that long. `broker`: nothing can be
+   * fetched. `group`: the consumer waits to become a member of its group.
+   */
+  readonly reason: 'handler' | 'broker' | 'group'
   readonly forMs: number
   readonly partitions: readonly TopicPartition[]
   /** What stood in the way last, where known. */
@@ -151,6 +260,16 @@ export interface ConsumerEvents {
   crash: [error: KafkaError]
   /** A problem that is being retried. */
   retry: [error: KafkaError]
+  /** A generation of the group has begun, or a new epoch. */
+  joined: [event: JoinedEvent]
+  /** These partitions are read from now on. A `seek` in the listener comes before what is committed. */
+  assigned: [partitions: readonly TopicPartition[]]
+  /** These are read no more: what was in hand is done, and committed where commits are automatic. */
+  revoked: [partitions: readonly TopicPartition[]]
+  /** These belong to others already, and what was not committed of them will be read again. */
+  lost: [partitions: readonly TopicPartition[], error: KafkaError]
+  /** A record was given up, as `onError` says. */
+  skipped: [event: SkippedEvent]
 }
 
 export interface ConsumerMetrics {

@@ -12,6 +12,10 @@ export interface Pulse {
   readonly hasData: boolean
   /** When a broker answered last, on the monotonic clock. */
   readonly lastAnswerMs: number
+  /** What is being worked on, and how far it is: unchanged for a whole period, it hangs. */
+  readonly working: readonly { readonly key: object; readonly position: number }[]
+  /** Since when the consumer waits to become a member of its group; null where it is one, or has none. */
+  readonly memberlessSinceMs: number | null
   /** Something is to be fetched at all: not everything is paused. */
   readonly isFetching: boolean
 }
@@ -26,6 +30,7 @@ export class Watchdog {
   #timer: ClientTimer | null = null
   #taken = -1
   #sinceMs = 0
+  readonly #work = new Map<object, { position: number; sinceMs: number }>()
   /** Reported once, until something moves again. */
   #reported = false
 
@@ -62,17 +67,31 @@ export class Watchdog {
 
   #check(): void {
     const nowMs = this.#env.clock.monotonicMs()
-    const { taken, hasData, lastAnswerMs, isFetching } = this.#pulse()
+    const { taken, hasData, lastAnswerMs, isFetching, working, memberlessSinceMs } = this.#pulse()
     if (taken !== this.#taken || !hasData) {
       this.#taken = taken
       this.#sinceMs = nowMs
     }
-    const handlerMs = nowMs - this.#sinceMs
+    const handlerMs = Math.max(nowMs - this.#sinceMs, this.#longestWorkMs(working, nowMs))
     const brokerMs = isFetching && !hasData ? nowMs - lastAnswerMs : 0
-    const stalled = Math.max(handlerMs, brokerMs) >= this.#periodMs
+    const groupMs = memberlessSinceMs === null ? 0 : nowMs - memberlessSinceMs
+    const stalled = Math.max(handlerMs, brokerMs, groupMs) >= this.#periodMs
     if (stalled && !this.#reported) {
-      this.#onStalled(hasData ? 'handler' : 'broker', hasData ? handlerMs : brokerMs)
+      if (handlerMs >= this.#periodMs) this.#onStalled('handler', handlerMs)
+      else if (groupMs >= this.#periodMs) this.#onStalled('group', groupMs)
+      else this.#onStalled('broker', brokerMs)
     }
     this.#reported = stalled
+  }
+
+  #longestWorkMs(working: Pulse['working'], nowMs: number): number {
+    let longestMs = 0
+    for (const key of this.#work.keys()) if (!working.some(each => each.key === key)) this.#work.delete(key)
+    for (const { key, position } of working) {
+      const known = this.#work.get(key)
+      if (known?.position === position) longestMs = Math.max(longestMs, nowMs - known.sinceMs)
+      else this.#work.set(key, { position, sinceMs: nowMs })
+    }
+    return longestMs
   }
 }

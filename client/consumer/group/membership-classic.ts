@@ -43,6 +43,8 @@ export interface ClassicOptions extends MembershipOptions {
 const PROTOCOL_TYPE = 'consumer'
 /** The broker answers JoinGroup when the rebalance timeout is over, and a little later where it is busy. */
 const JOIN_MARGIN_MS = 5000
+/** Heartbeats come so many times as often after a rebalance, and then half as often each time. */
+const FASTER_AFTER_REBALANCE = 16
 
 /** Not a member any more: of the group, or of this generation. */
 const LOST: ReadonlySet<number> = new Set([ErrorCode.UNKNOWN_MEMBER_ID, ErrorCode.ILLEGAL_GENERATION])
@@ -73,12 +75,14 @@ export class ClassicMembership implements Membership {
   /** When the coordinator last took us for a member. */
   #contactMs = 0
   #heartbeatSentMs = 0
+  #beatMs: number
   #leader: { readonly members: readonly string[] } | null = null
   #effects: MembershipEffect[] = []
 
   constructor(options: ClassicOptions, wants: Wants) {
     this.#options = options
     this.#wants = wants
+    this.#beatMs = options.heartbeatIntervalMs
   }
 
   get isStable(): boolean {
@@ -122,7 +126,9 @@ export class ClassicMembership implements Membership {
         this.#revoked(nowMs)
         return
       case 'refused':
-        if (event.generation === this.generation) this.#refused(event.code, 'OffsetCommit', nowMs)
+        // While it joins, the next generation may have begun at the coordinator: then a refusal means nothing.
+        if (event.generation === this.generation && (this.#phase === 'stable' || this.#phase === 'revoking'))
+          this.#refused(event.code, 'OffsetCommit', nowMs)
         return
       case 'timer':
         this.#tick(nowMs)
@@ -281,6 +287,8 @@ export class ClassicMembership implements Membership {
     }
     this.#contactMs = nowMs
     this.#failures = 0
+    // A rebalance seldom comes alone: members join one after another, and what was revoked is dealt out in another.
+    this.#beatMs = Math.ceil(this.#options.heartbeatIntervalMs / FASTER_AFTER_REBALANCE)
     this.#phase = 'stable'
     const assigned = decodeAssignment(assignment).assignedPartitions.flatMap(({ topic, partitions }) =>
       partitions.map(partition => ({ topic, partition })),
@@ -348,6 +356,7 @@ export class ClassicMembership implements Membership {
     if (errorCode === ErrorCode.NONE || errorCode === ErrorCode.REBALANCE_IN_PROGRESS) {
       this.#contactMs = this.#heartbeatSentMs
       this.#failures = 0
+      this.#beatMs = Math.min(this.#beatMs * 2, this.#options.heartbeatIntervalMs)
       this.#armHeartbeat(nowMs)
       if (errorCode === ErrorCode.REBALANCE_IN_PROGRESS && this.#phase === 'stable') this.#wantRejoin(nowMs)
       return
@@ -356,9 +365,8 @@ export class ClassicMembership implements Membership {
   }
 
   #armHeartbeat(nowMs: number): void {
-    const { heartbeatIntervalMs, sessionTimeoutMs } = this.#options
-    const sessionEndMs = this.#contactMs + sessionTimeoutMs
-    this.timerAtMs = Math.min(nowMs + heartbeatIntervalMs, Math.max(sessionEndMs, nowMs + 1))
+    const sessionEndMs = this.#contactMs + this.#options.sessionTimeoutMs
+    this.timerAtMs = Math.min(nowMs + this.#beatMs, Math.max(sessionEndMs, nowMs + 1))
   }
 
   /** While requests of a rebalance are under way the coordinator waits for us as long as for the slowest member. */

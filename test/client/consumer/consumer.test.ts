@@ -372,9 +372,21 @@ t.test('a consumer that stands still says so', async t => {
   await messages.return?.()
 })
 
-t.test('groups are refused clearly', async t => {
-  const { kafka } = await setUp(t, {})
-  t.throws(() => kafka.consumer({ groupId: 'g' }), { code: 'UNSUPPORTED' })
+t.test('what needs a group is refused without one, and the other way round', async t => {
+  const { kafka } = await setUp(t, { topics: { orders: 1 } })
+  const invalid = { code: 'INVALID_OPTION' }
+  await using alone = kafka.consumer()
+  await t.rejects(alone.subscribe({ topics: [/orders/] }), invalid)
+  await t.rejects(alone.subscribe({ topics: ['orders'], from: 'committed' }), invalid)
+  await t.rejects(alone.commit(), invalid)
+  await t.rejects(alone.committed(), invalid)
+  await using grouped = kafka.consumer({ groupId: 'g' })
+  await t.rejects(grouped.assign([{ topic: 'orders', partition: 0 }]), invalid)
+  t.throws(() => grouped.messages(), invalid, 'nothing is subscribed')
+  t.throws(() => kafka.consumer({ groupId: '' }), invalid)
+  t.throws(() => kafka.consumer({ groupId: 'g', assignors: [] }), invalid)
+  t.throws(() => kafka.consumer({ groupId: 'g', assignors: ['nearest' as never] }), invalid)
+  t.throws(() => kafka.consumer({ groupId: 'g', protocol: 'consumer', assignors: ['range'] }), invalid)
 })
 
 t.test('brokers before fetch sessions and topic ids are read too', async t => {
