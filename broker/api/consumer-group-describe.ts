@@ -20,7 +20,8 @@ export function consumerGroupDescribeHandler(
   return {
     api: API.ConsumerGroupDescribe,
     async handle(request) {
-      const asked = await context.groups.askEach(request.groupIds, (token, groupIds) => ({
+      const groupIds = request.groupIds.filter(groupId => groupId !== '')
+      const asked = await context.groups.askEach(groupIds, (token, groupIds) => ({
         kind: 'consumer-group-describe',
         token,
         groupIds,
@@ -32,7 +33,7 @@ export function consumerGroupDescribeHandler(
       }
       const operations = request.includeAuthorizedOperations ? ALL_GROUP_OPERATIONS : OPERATIONS_NOT_ASKED
       const groups = request.groupIds.map(groupId => {
-        const group = described.get(groupId)!
+        const group = described.get(groupId) ?? unknown(groupId, ErrorCode.INVALID_GROUP_ID)
         return group.errorCode === ErrorCode.NONE ? { ...group, authorizedOperations: operations } : group
       })
       return { groups }

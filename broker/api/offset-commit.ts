@@ -66,7 +66,7 @@ function merge(
   problems: readonly (readonly ErrorCode[])[],
   decided: () => number,
 ): Response['topics'] {
-  return topics.map(({ name, topicId, partitions }, index) => ({
+  const merged = topics.map(({ name, topicId, partitions }, index) => ({
     name,
     topicId,
     partitions: partitions.map(({ partitionIndex }, slot) => {
@@ -74,4 +74,6 @@ function merge(
       return { partitionIndex, errorCode: problem === ErrorCode.NONE ? decided() : problem }
     }),
   }))
+  // As in Kafka: a topic of which nothing was asked is not answered for.
+  return merged.filter(({ partitions }) => partitions.length > 0)
 }

@@ -17,6 +17,7 @@ export function offsetDeleteHandler(context: BrokerContext): ApiHandler<OffsetDe
   return {
     api: API.OffsetDelete,
     async handle(request) {
+      if (request.groupId === '') return { errorCode: ErrorCode.INVALID_GROUP_ID, topics: [] }
       const { image } = context.metadata
       const exists = (name: string, partition: number): boolean =>
         image.topic(name)?.partitions[partition] !== undefined

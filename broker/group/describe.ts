@@ -133,7 +133,7 @@ function describedMember(member: ConsumerMember, group: ConsumerGroup, topics: T
     clientId: member.clientId,
     clientHost: member.clientHost,
     subscribedTopicNames: member.subscribedTopicNames,
-    subscribedTopicRegex: member.subscribedTopicRegex,
+    subscribedTopicRegex: member.subscribedTopicRegex ?? '',
     assignment: described(member.assigned, topics),
     targetAssignment: described(group.target.get(member.memberId) ?? NO_PARTITIONS, topics),
     memberType: member.classic === null ? MEMBER_TYPE_CONSUMER : MEMBER_TYPE_CLASSIC,

@@ -213,14 +213,17 @@ function routeHeartbeat(work: ShardWork, command: HeartbeatCommand): void {
 }
 
 function routeLeave(work: ShardWork, command: LeaveGroupCommand): void {
-  const { groupId } = command.request
+  const { groupId, members } = command.request
+  const { token } = command
   const consumerGroup = work.state.consumerGroup(groupId)
-  const refuse = (errorCode: ErrorCode) =>
-    work.out.reply('leave-group', command.token, { errorCode, members: [] })
-  if (groupId === '') refuse(ErrorCode.INVALID_GROUP_ID)
-  else if (consumerGroup !== undefined) leaveConsumerGroup(work, consumerGroup, command)
+  if (groupId === '') {
+    work.out.reply('leave-group', token, { errorCode: ErrorCode.INVALID_GROUP_ID, members: [] })
+  } else if (consumerGroup !== undefined) leaveConsumerGroup(work, consumerGroup, command)
   else if (!onClassic(work, groupId, classic => decideLeave(classic, command))) {
-    refuse(ErrorCode.UNKNOWN_MEMBER_ID)
+    // Where there is no group, nobody is a member; it is said of each.
+    const errorCode = ErrorCode.UNKNOWN_MEMBER_ID
+    const unknown = members.map(({ memberId, groupInstanceId }) => ({ memberId, groupInstanceId, errorCode }))
+    work.out.reply('leave-group', token, { errorCode: ErrorCode.NONE, members: unknown })
   }
 }
 

@@ -7,6 +7,7 @@ import { spawnBroker } from '../helpers/broker-process.ts'
 import { clusterScenarios } from './differential/cluster.ts'
 import { configScenarios } from './differential/configs.ts'
 import { fetchScenarios } from './differential/fetch.ts'
+import { groupScenarios } from './differential/groups.ts'
 import { KNOWN_DIFFERENCES, type KnownDifference } from './differential/known.ts'
 import { offsetScenarios } from './differential/offsets.ts'
 import { produceScenarios } from './differential/produce.ts'
@@ -22,8 +23,14 @@ const scenarios: readonly Scenario[] = [
   ...topicScenarios,
   ...configScenarios,
   ...clusterScenarios,
+  ...groupScenarios,
 ]
-const properties = { 'node.id': 1, 'log.segment.bytes': 1_048_576 }
+const properties = {
+  'node.id': 1,
+  'log.segment.bytes': 1_048_576,
+  'offsets.topic.num.partitions': 1,
+  'group.initial.rebalance.delay.ms': 0,
+}
 
 t.setTimeout(110_000)
 t.test('the same answers as Apache Kafka', { skip: withoutKafkaTools }, async t => {

@@ -47,6 +47,8 @@ export async function joinAlone(client: TestClient, options: JoinOptions = {}): 
     groupId,
     generationId,
     memberId,
+    protocolType: 'consumer',
+    protocolName: 'range',
     assignments: [{ memberId, assignment: ASSIGNMENT }],
   })
   if (synced.errorCode !== 0) throw new Error(`SyncGroup was answered with ${synced.errorCode}`)

@@ -115,6 +115,8 @@ for (const version of [0, 3, 4, 5, 9]) {
       groupId: GROUP,
       generationId,
       memberId,
+      protocolType: version < 5 ? null : 'consumer',
+      protocolName: version < 5 ? null : 'range',
       assignments: [{ memberId, assignment: ASSIGNMENT }],
     })
     t.match(synced, { errorCode: NONE, assignment: ASSIGNMENT })

@@ -144,8 +144,10 @@ function groupRequestOf(api: Api, version: number, topicId: TopicId): unknown {
       const common = { groupId, memberId: '', groupInstanceId, protocolType: 'consumer', protocols }
       return { ...common, sessionTimeoutMs: 10_000, rebalanceTimeoutMs: version < 1 ? -1 : 10_000 }
     }
-    case API.SyncGroup.key:
-      return { groupId: 'none', generationId, memberId, assignments: [] }
+    case API.SyncGroup.key: {
+      const named = version < 5 ? {} : { protocolType: 'consumer', protocolName: 'range' }
+      return { groupId: 'none', generationId, memberId, ...named, assignments: [] }
+    }
     case API.Heartbeat.key:
       return { groupId: 'none', generationId, memberId }
     case API.LeaveGroup.key:

@@ -175,7 +175,7 @@ export class Script {
       const isOrdered = items.every(item => typeof item !== 'object' || item === null)
       return isOrdered ? items : items.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
     }
-    if (value instanceof Uint8Array) return readable(value)
+    if (value instanceof Uint8Array) return OPAQUE.has(key) ? value.toString() : readable(value)
     if (typeof value === 'bigint')
       return value < 0n ? Number(value) : (this.#names.get(String(value)) ?? 'id')
     if (typeof value === 'object' && value !== null) {
@@ -195,6 +195,7 @@ export class Script {
 
   #plainText(text: string, key: string): string | null {
     if (key === 'errorMessage') return text === '' ? null : 'a message'
+    if (key === 'memberId' || key === 'leader') return text.replace(FRESH_ID, 'fresh')
     if (/^[0-9a-f]{32}$/.test(text)) return /^0+$/.test(text) ? 'no id' : (this.#names.get(text) ?? 'an id')
     return text
   }
@@ -225,6 +226,10 @@ export const SHARED_CONFIGS: readonly string[] = [
 ]
 
 const MUST_DIFFER = new Set(['throttleTimeMs', 'host', 'port', 'clusterId'])
+/** What members of groups tell each other. */
+const OPAQUE = new Set(['metadata', 'assignment', 'memberMetadata', 'memberAssignment'])
+/** At the end of an id that the broker has made up: a UUID in either of its forms. */
+const FRESH_ID = /(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|^[\w-]{22})$/
 const TIMES = new Set(['timestamp', 'logAppendTimeMs', 'lastTimestamp'])
 
 function readable(bytes: Uint8Array): unknown {
