@@ -21,6 +21,7 @@ export class DiskScheduler {
   readonly #parallelSyncs: number
   #dirty: DiskWorker[] = []
   #writeScheduled = false
+  #writes = 0
   readonly #syncs = new Map<DiskWorker, SyncState>()
   readonly #queue: DiskWorker[] = []
   #running = 0
@@ -30,8 +31,14 @@ export class DiskScheduler {
     this.#parallelSyncs = Math.max(1, options.parallelSyncs)
   }
 
+  /** Counts up whenever anything is to be written. */
+  get writes(): number {
+    return this.#writes
+  }
+
   /** `worker` has something to write at the end of this turn. To be called once for each turn. */
   write(worker: DiskWorker): void {
+    this.#writes++
     this.#dirty.push(worker)
     if (this.#writeScheduled) return
     this.#writeScheduled = true

@@ -36,6 +36,8 @@ export interface LogCleanerOptions {
   /** As of now. */
   readonly config: () => CleanerConfig
   readonly partitions: () => Iterable<{ readonly compaction: PartitionCompaction }>
+  /** Counts up whenever somebody produces. */
+  readonly writes: () => number
   /** Makes durable how far each log was compacted. */
   readonly saveOffsets: () => Promise<void>
 }
@@ -52,7 +54,8 @@ export class LogCleaner {
   constructor(options: LogCleanerOptions) {
     this.#options = options
     const { clock, timers } = options.env
-    this.#pace = new CleanerPace({ clock, timers, bytesPerSecond: () => options.config().maxBytesPerSecond })
+    const bytesPerSecond = (): number => options.config().maxBytesPerSecond
+    this.#pace = new CleanerPace({ clock, timers, bytesPerSecond, writes: options.writes })
   }
 
   start(): void {

@@ -122,6 +122,7 @@ export class PartitionManager {
       env,
       config: options.cleanerConfig ?? (() => DEFAULT_CLEANER_CONFIG),
       partitions: () => this.hosts(),
+      writes: () => this.#services.scheduler.writes,
       saveOffsets: () => this.#checkpoints.saveCleanedOffsets(),
     })
     this.#services = {

@@ -17,7 +17,7 @@ import { type AbortedTransaction, encodeAbortedTransaction } from '../transactio
 import { type SegmentConfig } from '../types.ts'
 
 /** The pages of a long file are not left to one sync at its end, behind which all others would wait. */
-const SYNC_EVERY_BYTES = 8 * 1024 * 1024
+const SYNC_EVERY_BYTES = 1024 * 1024
 
 export class CleanedSegment {
   /** What the segment is going to be; its paths are those of the end. */
@@ -71,15 +71,24 @@ export class CleanedSegment {
     segment.writtenBytes += byteLength
     segment.fileBytes = segment.writtenBytes
     this.#unsyncedBytes += byteLength
-    if (this.#unsyncedBytes >= SYNC_EVERY_BYTES) await this.#sync()
     return byteLength
+  }
+
+  /** So much is written and not durable that it is time for `sync`. */
+  get isSyncDue(): boolean {
+    return this.#unsyncedBytes >= SYNC_EVERY_BYTES
+  }
+
+  async sync(): Promise<void> {
+    this.#unsyncedBytes = 0
+    await this.#file.sync()
   }
 
   /** All its files are durable when it resolves, their names too. `endOffset`: where the next segment begins. */
   async finish(endOffset: Offset, aborted: readonly AbortedTransaction[]): Promise<void> {
     const { segment } = this
     await this.flush()
-    await this.#sync()
+    await this.sync()
     await this.#close()
     segment.seal()
     segment.endOffset = endOffset
@@ -105,11 +114,6 @@ export class CleanedSegment {
         if (!(error instanceof DiskError && error.code === 'NOT_FOUND')) throw error
       }
     }
-  }
-
-  async #sync(): Promise<void> {
-    this.#unsyncedBytes = 0
-    await this.#file.sync()
   }
 
   async #close(): Promise<void> {

@@ -282,6 +282,7 @@ class LogCleaning {
       async () => {
         const { pace, isWanted } = this.#options
         await pace.moved(await cleaned.flush(), isWanted)
+        if (cleaned.isSyncDue) await pace.disk(() => cleaned.sync())
       },
     )
     return isChanged

@@ -9,6 +9,8 @@ export interface Pace {
   rest(): Promise<void>
   /** So many bytes were read or written; resolves when the next may be, or soon after `isWanted` is false. */
   moved(bytes: number, isWanted: () => boolean): Promise<void>
+  /** Runs what keeps the disk from others, and lets those have it for a while afterwards. */
+  disk(work: () => Promise<void>): Promise<void>
 }
 
 /** Records looked at between two questions. */

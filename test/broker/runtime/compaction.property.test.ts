@@ -148,7 +148,7 @@ class World {
     const readers = Array.from({ length: random.int(3) }, () => this.#check())
     await this.#hops(random.int(300))
     for (let batches = random.int(4); batches > 0; batches--) await this.#produce()
-    await Promise.all([compacting, ...readers])
+    await this.#finish(Promise.all([compacting, ...readers]))
     this.#complain('warn')
     await this.#check()
   }
@@ -192,12 +192,22 @@ class World {
     await this.#disk.syncDirectory('/data/orders-0')
   }
 
+  /** Compaction pauses while others write: time has to pass for it. */
+  async #finish(work: Promise<unknown>): Promise<void> {
+    let isOver = false
+    void work.finally(() => {
+      isOver = true
+    })
+    while (!isOver) await this.#pass(1)
+    await work
+  }
+
   /** Everything is rolled, compacted, and old: nothing is left that could be compacted away. */
   async #settle(): Promise<void> {
     const partition = host(this.#life)
     for (let i = 0; i < 40; i++) await this.#produce()
     for (let round = 0; round < 30; round++) {
-      await this.#life.manager.compact()
+      await this.#finish(this.#life.manager.compact())
       await this.#pass(DELETE_RETENTION_MS + 1)
     }
     const log = await this.#check()

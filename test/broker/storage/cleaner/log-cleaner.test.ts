@@ -25,7 +25,10 @@ function record(offset: number, key: string, valueBytes = 30): StoredBatch {
   return { bytes, owner: null, leaderEpoch: NO_LEADER_EPOCH, ...own }
 }
 
-/** Segments of ten records, each with the keys k0 to k9 but for those that `keyOf` calls otherwise; the last is active. */
+/**
+ * Segments of ten records, each with the keys k0 to k9 but for those that `keyOf` calls otherwise; the last
+ * is active.
+ */
 async function written(
   place: World,
   segments: number,
@@ -50,7 +53,7 @@ function clean(log: PartitionLog, options: Partial<CleaningOptions> = {}): Promi
     map: { maxBytes: 24 * 1000, loadFactor: 0.9, hashKey: new Uint8Array(16) },
     ioBytes: 300,
     wallMs: 0,
-    pace: { isOver: () => false, rest: async () => {}, moved: async () => {} },
+    pace: { isOver: () => false, rest: async () => {}, moved: async () => {}, disk: work => work() },
     isWanted: () => true,
     ...options,
   })
