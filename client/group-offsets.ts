@@ -52,7 +52,10 @@ function topicIds(cluster: Cluster, places: readonly PlaceInTopic[]): Map<string
   return ids
 }
 
-/** What is committed for these partitions, or for all (null). Throws KafkaError for an answer that failed as a whole. */
+/**
+ * What is committed for these partitions, or for all (null). Throws KafkaError for an answer that failed as
+ * a whole.
+ */
 export async function requestCommitted(
   cluster: Cluster,
   connection: Connection,

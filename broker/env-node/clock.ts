@@ -25,7 +25,8 @@ export function createNodeTimers(): Timers {
 }
 
 /**
- * The check phase follows the poll phase, in which sockets are read. Two rounds are booked in it, with promises settling
+ * The check phase follows the poll phase, in which sockets are read. Two rounds are booked in it, with promises
+ * settling
  * in between: what the first round gives rise to (a write answers requests, their answers are ready to be sent) is
  * carried out in the second, and not after another look at all sockets.
  */

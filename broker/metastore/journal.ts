@@ -210,7 +210,10 @@ export class Journal {
     await removeSnapshotsBut(this.#options, snapshotName(logOffset))
   }
 
-  /** Remembers that all is durable up to here: what is damaged later on can then be told from what was never promised. */
+  /**
+   * Remembers that all is durable up to here: what is damaged later on can then be told from what was never
+   * promised.
+   */
   async saveRecoveryPoint(): Promise<void> {
     const { disk, directory } = this.#options
     const offset = this.durableOffset

@@ -272,7 +272,10 @@ export class Replica<Token> {
     this.#effects.push({ type: 'sync' })
   }
 
-  /** With log.flush.before.ack every write is synced anyway; else flush.ms and finished segments want a look at the clock. */
+  /**
+   * With log.flush.before.ack every write is synced anyway; else flush.ms and finished segments want a look
+   * at the clock.
+   */
   #scheduleFlush(nowMs: number, rolled: boolean): void {
     const { flushBeforeAck, flushMs } = this.log.config
     if (flushBeforeAck) return

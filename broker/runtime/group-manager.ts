@@ -14,7 +14,7 @@ import { type GroupRequest, type Token } from '../group/types.ts'
 import { type ClusterMetadata } from './cluster-metadata.ts'
 import { DeadlineQueue } from './deadline-queue.ts'
 import { freshShortUuid, freshUuid } from './fresh-ids.ts'
-import { groupConfigOf } from './group-config.ts'
+import { groupConfigOf, groupOverridesOf } from './group-config.ts'
 import { type Answered } from './group-host.ts'
 import { createOffsetsTopic } from './group-offsets-topic.ts'
 import { GroupPartition, type GroupPartitionServices } from './group-partition.ts'
@@ -74,7 +74,7 @@ export class GroupManager {
       surroundings: {
         config: groupConfigOf(config.values),
         topics: this.#topicsView,
-        overridesOf: () => NO_OVERRIDES,
+        overridesOf: groupId => groupOverridesOf(metadata.image.groupConfigs(groupId).configs),
         compilePattern: pattern => patterns.compile(pattern),
       },
       fatal: error => options.onFatal(error instanceof Error ? error : new Error(String(error))),
@@ -193,8 +193,8 @@ export class GroupManager {
   }
 
   /**
-   * Asks the shard of one group. Where the client is gone before the answer (`closing`), the request is forgotten, and a
-   * JoinGroup is taken back.
+   * Asks the shard of one group. Where the client is gone before the answer (`closing`), the request is
+   * forgotten, and a JoinGroup is taken back.
    */
   ask<C extends GroupRequest>(
     groupId: string,
@@ -282,7 +282,6 @@ export class GroupManager {
   }
 }
 
-const NO_OVERRIDES = {}
 const UNAVAILABLE = refuse(ErrorCode.COORDINATOR_NOT_AVAILABLE, 'The coordinator is not available.')
 
 function unanswered<C extends GroupRequest>(

@@ -233,7 +233,10 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     this.#snapshots = this.#snapshots.filter(snapshot => snapshot.offset <= endOffset)
   }
 
-  /** For the disk scheduler. Without it what came in this turn would wait for this sync, and then for one of its own. */
+  /**
+   * For the disk scheduler. Without it what came in this turn would wait for this sync, and then for one of
+   * its own.
+   */
   beforeSync(): void {
     if (this.storage.writtenOffset < this.storage.endOffset) this.writePending()
   }

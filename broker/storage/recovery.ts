@@ -225,7 +225,10 @@ class Recovery {
     segment.indexes = null
   }
 
-  /** No crash leaves that behind: a file was put there, or its name changed, and only its owner knows which is right. */
+  /**
+   * No crash leaves that behind: a file was put there, or its name changed, and only its owner knows which
+   * is right.
+   */
   #overlap(segment: Segment, i: number, end: ScanEnd): CorruptLogError {
     const next = this.segments[i + 1]!
     return new CorruptLogError(

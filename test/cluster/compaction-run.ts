@@ -1,6 +1,7 @@
 /**
  * A compacted topic under load on a real broker: SIGKILL at random moments of its compaction, then, when it is clean,
- * exactly the last value of each key. And the other side of it: what compaction of a full topic does to those who produce
+ * exactly the last value of each key. And the other side of it: what compaction of a full topic does to those
+ * who produce
  * beside it. Runs as a program (`npm run compaction -- --bytes 2g --keys 1000000`) and, scaled down, as a test.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'

@@ -23,7 +23,10 @@ interface Partition {
   readonly partition: number
 }
 
-/** What a partition showed: where it begins and ends, and a digest of all between, or the error that it answers with. */
+/**
+ * What a partition showed: where it begins and ends, and a digest of all between, or the error that it
+ * answers with.
+ */
 type Shown = string
 
 export const filesTarget: Target = {

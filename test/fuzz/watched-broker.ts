@@ -1,5 +1,6 @@
 /**
- * A broker in a process of its own, on real sockets and a real disk, with its vitals; and a client of the bare protocol.
+ * A broker in a process of its own, on real sockets and a real disk, with its vitals; and a client of the bare
+ * protocol.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'

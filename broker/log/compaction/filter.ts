@@ -7,7 +7,8 @@
  *
  * The rules are Kafka's (Cleaner.cleanInto, KIP-534):
  * - of each key the last record survives, as far as the offset map reaches; records without a key do not;
- * - a tombstone, and a marker of whose transaction nothing is left, survives until its delete horizon: the time at which
+ * - a tombstone, and a marker of whose transaction nothing is left, survives until its delete horizon: the time
+ * at which
  *   a compaction first found it so plus delete.retention.ms. The horizon is kept in the batch itself: bit 6 of the
  *   attributes says that the base timestamp is one. A reader who began before it has seen the tombstone;
  * - records of aborted transactions go;

@@ -109,7 +109,11 @@ function balanceEqual(shares: readonly Share[], all: readonly TopicPartition[]):
 function balanceAny(shares: readonly Share[], all: readonly TopicPartition[]): void {
   const takersOf = new Map<string, Share[]>()
   for (const { topic } of all) {
-    if (!takersOf.has(topic)) takersOf.set(topic, shares.filter(({ wants }) => wants.has(topic))) // biome-ignore format: one thought
+    if (!takersOf.has(topic))
+      takersOf.set(
+        topic,
+        shares.filter(({ wants }) => wants.has(topic)),
+      )
   }
   const kept = new Set(shares.flatMap(({ held }) => held.map(keyOf)))
   const open = all.filter(place => !kept.has(keyOf(place)))

@@ -128,7 +128,8 @@ export class Ownership {
   }
 
   /**
-   * Puts partitions where the group has committed, or says what to look up instead. One attempt. Rejects with KafkaError.
+   * Puts partitions where the group has committed, or says what to look up instead. One attempt. Rejects with
+   * KafkaError.
    */
   async place(partitions: readonly ConsumerPartition[], signal: AbortSignal | undefined): Promise<void> {
     const { cluster, coordinator, lane, config, onRefused, fetchIdentity } = this.#options
