@@ -18,7 +18,7 @@ for (const version of versions.length > 0 ? versions : ['20', '22', '24']) {
       '--package',
       `node@${version}`,
       '--call',
-      'node --version && node node_modules/tap/dist/esm/run.mjs --reporter=terse',
+      'node --version && node node_modules/tap/dist/esm/run.mjs build && node node_modules/tap/dist/esm/run.mjs --reporter=terse',
     ],
     { cwd: root, stdio: 'inherit', env: { ...process.env, TAP_CHILD_ID: undefined } },
   )
