@@ -1,22 +1,30 @@
 /**
- * The resources that have configs: topics, this broker, and all brokers together. Shared by the three APIs that read
- * and change them.
+ * The resources that have configs: topics, groups, this broker, and all brokers together. Shared by the three
+ * APIs that read and change them.
  */
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type ConfigDecision, type ConfigRules } from '../controller/configs.ts'
 import { type ControllerRecord, type Refusal, refuse } from '../controller/records.ts'
 import { topicNameProblem } from '../controller/topic-names.ts'
-import { BROKER_CONFIG_RULES, TOPIC_CONFIG_RULES } from '../runtime/config-rules.ts'
+import {
+  BROKER_CONFIG_RULES,
+  groupConfigRules,
+  groupConfigsProblem,
+  TOPIC_CONFIG_RULES,
+} from '../runtime/config-rules.ts'
 import { type BrokerContext } from './context.ts'
 
 /** The protocol's numbers. */
 export const RESOURCE_TOPIC = 2
 export const RESOURCE_BROKER = 4
+export const RESOURCE_GROUP = 32
 
 export type ConfigResource =
   | { readonly kind: 'topic'; readonly name: string }
   /** `broker` null: the defaults of all brokers. */
   | { readonly kind: 'broker'; readonly broker: number | null }
+  /** There or not: configs may be set before the first member comes. */
+  | { readonly kind: 'group'; readonly group: string }
 
 /** The resource that is meant, or why it is none. An unknown topic is found out later. */
 export function resourceOf(
@@ -39,7 +47,10 @@ export function resourceOf(
       ? { kind: 'broker', broker }
       : none(`Unexpected broker id, expected ${context.brokerId} or empty string, but received ${name}`)
   }
-  return none(`Configs of resource type ${type} are not served: topics (2) and brokers (4) are.`)
+  if (type === RESOURCE_GROUP) {
+    return name === '' ? none('Default group resources are not allowed.') : { kind: 'group', group: name }
+  }
+  return none(`Configs of resource type ${type} are not served: topics (2), brokers (4) and groups (32) are.`)
 }
 
 export interface AskedResource {
@@ -70,16 +81,30 @@ export async function alterConfigs<Asked extends AskedResource>(
     }
     const apply = (current: ReadonlyMap<string, string>, rules: ConfigRules): ConfigDecision =>
       decide(asked, current, rules)
-    outcomes.push(
-      resource.kind === 'topic'
-        ? await alterTopic(context, resource.name, validateOnly, apply)
-        : await alterBroker(context, resource.broker, validateOnly, apply),
-    )
+    outcomes.push(await alterOne(context, resource, validateOnly, apply))
   }
   return outcomes
 }
 
 type Apply = (current: ReadonlyMap<string, string>, rules: ConfigRules) => ConfigDecision
+
+function alterOne(
+  context: BrokerContext,
+  resource: ConfigResource,
+  validateOnly: boolean,
+  apply: Apply,
+): Promise<Refusal | null> {
+  switch (resource.kind) {
+    case 'topic':
+      return alterTopic(context, resource.name, validateOnly, apply)
+    case 'broker':
+      return alterBroker(context, resource.broker, validateOnly, apply)
+    case 'group':
+      return alterGroup(context, resource.group, validateOnly, apply)
+    default:
+      return resource satisfies never
+  }
+}
 
 async function alterTopic(
   context: BrokerContext,
@@ -144,4 +169,35 @@ function asRequestError(refusal: Refusal | null): Refusal | null {
   return refusal?.error === ErrorCode.INVALID_CONFIG
     ? refuse(ErrorCode.INVALID_REQUEST, refusal.message)
     : refusal
+}
+
+async function alterGroup(
+  context: BrokerContext,
+  group: string,
+  validateOnly: boolean,
+  apply: Apply,
+): Promise<Refusal | null> {
+  const { image } = context.metadata
+  const { values } = context.config
+  const decide = (): ConfigDecision => {
+    const decision = apply(image.groupConfigs(group).configs, groupConfigRules(values))
+    if (decision.refusal !== null) return decision
+    const problem = groupConfigsProblem(decision.configs, values)
+    return problem === null ? decision : { refusal: refuse(ErrorCode.INVALID_CONFIG, problem) }
+  }
+  const first = decide()
+  if (first.refusal !== null || validateOnly) return first.refusal
+  const outcome = await context.metadata.change(() => {
+    const { revision } = image.groupConfigs(group)
+    const decision = decide()
+    if (decision.refusal !== null) return decision
+    const record: ControllerRecord = { type: 'group-configs', group, configs: decision.configs }
+    const condition = { type: 'group-configs-unchanged' as const, group, revision }
+    return {
+      refusal: null,
+      change: { steps: [{ conditions: [condition], records: [record] }] },
+      result: null,
+    }
+  })
+  return outcome.refusal
 }

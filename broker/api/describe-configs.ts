@@ -1,6 +1,6 @@
 /**
- * DescribeConfigs: what holds for a topic or a broker, where it was set, what it falls back to, and what it means. Only
- * configs that something acts on are there to be told; none of them is secret.
+ * DescribeConfigs: what holds for a topic, a group or a broker, where it was set, what it falls back to, and what it
+ * means. Only configs that something acts on are there to be told; none of them is secret.
  */
 import { API } from '../../client/protocol/apis.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
@@ -12,6 +12,7 @@ import { type Input } from '../../client/protocol/schema.ts'
 import { CONFIG_SOURCE, type ConfigValue } from '../config/broker-config.ts'
 import { BROKER_CONFIGS, type BrokerConfigName, isBrokerConfig } from '../config/broker-configs.ts'
 import { CONFIG_TYPE, type ConfigDefinition } from '../config/definition.ts'
+import { CONFIGS_OF_GROUPS, GROUP_CONFIG_BASES, type GroupConfigName } from '../config/group-configs.ts'
 import { TOPIC_CONFIGS, type TopicConfigName } from '../config/topic-configs.ts'
 import { topicNameProblem } from '../controller/topic-names.ts'
 import { type ApiHandler } from '../server/handler.ts'
@@ -55,6 +56,9 @@ function describe(
   if (resource.kind === 'broker') {
     return answer(ErrorCode.NONE, null, describeBroker(context, request, resource.broker, isWanted))
   }
+  if (resource.kind === 'group') {
+    return answer(ErrorCode.NONE, null, describeGroup(context, request, resource.group, isWanted))
+  }
   const topic = context.metadata.image.topic(resource.name)
   if (topic === undefined) {
     return answer(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.', [])
@@ -94,6 +98,21 @@ function describeBroker(
         BROKER_CONFIGS[name].update === 'read-only',
       ),
     )
+}
+
+function describeGroup(
+  context: BrokerContext,
+  request: DescribeConfigsRequest,
+  group: string,
+  isWanted: (name: string) => boolean,
+): ResponseConfig[] {
+  const own = context.metadata.image.groupConfigs(group).configs
+  return (Object.keys(CONFIGS_OF_GROUPS) as GroupConfigName[]).filter(isWanted).map(name => {
+    const text = own.get(name)
+    const layers: ConfigValue[] = context.config.layers(GROUP_CONFIG_BASES[name].fallback)
+    if (text !== undefined) layers.unshift({ name, text, source: 'dynamic-group' })
+    return describeOne(request, CONFIGS_OF_GROUPS[name], layers, false)
+  })
 }
 
 function describeOne(

@@ -26,6 +26,7 @@ import {
 
 /** The numbers are those of DescribeConfigs. */
 export const CONFIG_SOURCE = {
+  'dynamic-group': 8,
   'dynamic-topic': 1,
   'dynamic-broker': 2,
   'dynamic-default': 3,

@@ -1,7 +1,7 @@
 /**
  * The configs of the group coordinator, with Kafka's names, types and defaults.
  */
-import { int, list, long, short, string } from './definition.ts'
+import { int, list, long, short, string, table } from './definition.ts'
 
 const INT_MAX = 2 ** 31 - 1
 
@@ -34,6 +34,26 @@ const CONSUMER = {
     default: 5000,
     min: 1,
     doc: 'How often members of consumer groups are told to send a heartbeat.',
+  }),
+  'group.consumer.min.session.timeout.ms': int({
+    default: 45_000,
+    min: 1,
+    doc: 'Least that a group may set as its consumer.session.timeout.ms.',
+  }),
+  'group.consumer.max.session.timeout.ms': int({
+    default: 60_000,
+    min: 1,
+    doc: 'Most that a group may set as its consumer.session.timeout.ms.',
+  }),
+  'group.consumer.min.heartbeat.interval.ms': int({
+    default: 5000,
+    min: 1,
+    doc: 'Least that a group may set as its consumer.heartbeat.interval.ms.',
+  }),
+  'group.consumer.max.heartbeat.interval.ms': int({
+    default: 15_000,
+    min: 1,
+    doc: 'Most that a group may set as its consumer.heartbeat.interval.ms.',
   }),
   'group.consumer.max.size': int({ default: INT_MAX, min: 1, doc: 'Most members of a consumer group.' }),
   'group.consumer.assignors': list<'uniform' | 'range'>({
@@ -79,6 +99,41 @@ const OFFSETS = {
     min: 1024 * 1024,
     doc: 'Size at which a new segment file of __consumer_offsets is begun.',
   }),
+} as const
+
+/** What a single group may set for itself (resource type GROUP, KIP-848); unset, the broker's config holds. */
+export const CONFIGS_OF_GROUPS = table({
+  'consumer.heartbeat.interval.ms': int({
+    default: 5000,
+    min: 1,
+    update: 'cluster-wide',
+    doc: 'How often members of this group are told to send a heartbeat.',
+  }),
+  'consumer.session.timeout.ms': int({
+    default: 45_000,
+    min: 1,
+    update: 'cluster-wide',
+    doc: 'Milliseconds without a heartbeat after which a member of this group is taken out.',
+  }),
+})
+export type GroupConfigName = keyof typeof CONFIGS_OF_GROUPS
+
+export function isGroupConfig(name: string): name is GroupConfigName {
+  return Object.hasOwn(CONFIGS_OF_GROUPS, name)
+}
+
+/** The broker configs behind each: the one that it stands in for, and those that bound it. */
+export const GROUP_CONFIG_BASES = {
+  'consumer.heartbeat.interval.ms': {
+    fallback: 'group.consumer.heartbeat.interval.ms',
+    min: 'group.consumer.min.heartbeat.interval.ms',
+    max: 'group.consumer.max.heartbeat.interval.ms',
+  },
+  'consumer.session.timeout.ms': {
+    fallback: 'group.consumer.session.timeout.ms',
+    min: 'group.consumer.min.session.timeout.ms',
+    max: 'group.consumer.max.session.timeout.ms',
+  },
 } as const
 
 export const GROUP_CONFIGS = { ...CLASSIC, ...CONSUMER, ...OFFSETS } as const

@@ -18,7 +18,8 @@ export interface TopicImage {
   readonly revision: number
 }
 
-export interface BrokerConfigsImage {
+/** What is set for one broker, for all of them, or for a group. */
+export interface ConfigsImage {
   readonly configs: ReadonlyMap<string, string>
   /** 0 where nothing was ever set, or all was removed. */
   readonly revision: number
@@ -37,12 +38,13 @@ interface Draft {
   image: TopicImage | null
 }
 
-const NO_CONFIGS: BrokerConfigsImage = { configs: new Map(), revision: 0 }
+const NO_CONFIGS: ConfigsImage = { configs: new Map(), revision: 0 }
 
 export class ClusterImage {
   readonly #drafts = new Map<TopicId, Draft>()
   readonly #ids = new Map<string, TopicId>()
-  readonly #brokerConfigs = new Map<number | null, BrokerConfigsImage>()
+  readonly #brokerConfigs = new Map<number | null, ConfigsImage>()
+  readonly #groupConfigs = new Map<string, ConfigsImage>()
   #sortedNames: string[] | null = null
   /** Where the next block of producer ids begins. */
   nextProducerId: { readonly next: bigint; readonly revision: number } = { next: 0n, revision: 0 }
@@ -77,8 +79,13 @@ export class ClusterImage {
   }
 
   /** `broker` null: what is set for all brokers. */
-  brokerConfigs(broker: number | null): BrokerConfigsImage {
+  brokerConfigs(broker: number | null): ConfigsImage {
     return this.#brokerConfigs.get(broker) ?? NO_CONFIGS
+  }
+
+  /** The same object until they change. */
+  groupConfigs(group: string): ConfigsImage {
+    return this.#groupConfigs.get(group) ?? NO_CONFIGS
   }
 
   /** Ids and partitions of which nothing leads to a topic: left behind by a change that was cut short. */
@@ -131,12 +138,10 @@ export class ClusterImage {
         this.#sweep(record.topicId)
         return
       case 'broker-configs':
-        if (Object.keys(record.configs).length === 0) this.#brokerConfigs.delete(record.broker)
-        else
-          this.#brokerConfigs.set(record.broker, {
-            configs: new Map(Object.entries(record.configs)),
-            revision,
-          })
+        setConfigs(this.#brokerConfigs, record.broker, record.configs, revision)
+        return
+      case 'group-configs':
+        setConfigs(this.#groupConfigs, record.group, record.configs, revision)
         return
       case 'next-producer-id':
         this.nextProducerId = { next: record.next, revision }
@@ -160,6 +165,16 @@ export class ClusterImage {
     const draft = this.#drafts.get(topicId)!
     if (draft.topic === null && !draft.named && draft.partitions.size === 0) this.#drafts.delete(topicId)
   }
+}
+
+function setConfigs<Key>(
+  all: Map<Key, ConfigsImage>,
+  key: Key,
+  configs: Readonly<Record<string, string>>,
+  revision: number,
+): void {
+  if (Object.keys(configs).length === 0) all.delete(key)
+  else all.set(key, { configs: new Map(Object.entries(configs)), revision })
 }
 
 function imageOf(topicId: TopicId, draft: Draft): TopicImage {

@@ -42,6 +42,12 @@ export type ControllerRecord =
       readonly broker: number | null
       readonly configs: Readonly<Record<string, string>>
     }
+  /** The same for a group. */
+  | {
+      readonly type: 'group-configs'
+      readonly group: string
+      readonly configs: Readonly<Record<string, string>>
+    }
   /** Producer ids below this one are given out, or may have been. */
   | { readonly type: 'next-producer-id'; readonly next: bigint }
 
@@ -50,6 +56,7 @@ export type Condition =
   | { readonly type: 'name-is-free'; readonly name: string }
   | { readonly type: 'topic-unchanged'; readonly topicId: TopicId; readonly revision: number }
   | { readonly type: 'broker-configs-unchanged'; readonly broker: number | null; readonly revision: number }
+  | { readonly type: 'group-configs-unchanged'; readonly group: string; readonly revision: number }
   | { readonly type: 'producer-ids-unchanged'; readonly revision: number }
 
 /** Carried out at one moment or not at all. */

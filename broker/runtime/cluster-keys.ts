@@ -32,6 +32,7 @@ export class ClusterKeys {
         return put(key, registration)
       }
       case 'broker-configs':
+      case 'group-configs':
         return Object.keys(record.configs).length === 0 ? { type: 'delete', key } : put(key, record.configs)
       case 'next-producer-id':
         return { type: 'put', key, value: Buffer.from(String(record.next)) }
@@ -57,6 +58,8 @@ export class ClusterKeys {
         return at(`topic/${condition.topicId}`, condition.revision)
       case 'broker-configs-unchanged':
         return at(brokerConfigsKey(condition.broker), condition.revision)
+      case 'group-configs-unchanged':
+        return at(groupConfigsKey(condition.group), condition.revision)
       case 'producer-ids-unchanged':
         return at('producer-ids/next', condition.revision)
       default:
@@ -85,9 +88,11 @@ export class ClusterKeys {
         return { type: 'partition', ...position, ...(json(value) as Registration) }
       }
       case 'configs': {
+        const configs = value === null ? {} : (json(value) as Record<string, string>)
+        if (first === 'group')
+          return { type: 'group-configs', group: decodeURIComponent(second ?? ''), configs }
         if (first !== 'broker') return null
         const broker = second === FOR_ALL_BROKERS ? null : Number(second)
-        const configs = value === null ? {} : (json(value) as Record<string, string>)
         return { type: 'broker-configs', broker, configs }
       }
       case 'producer-ids':
@@ -119,6 +124,8 @@ function keyOf(record: ControllerRecord): string {
       return `partition/${record.topicId}/${record.partition}`
     case 'broker-configs':
       return brokerConfigsKey(record.broker)
+    case 'group-configs':
+      return groupConfigsKey(record.group)
     case 'next-producer-id':
       return 'producer-ids/next'
     default:
@@ -128,6 +135,11 @@ function keyOf(record: ControllerRecord): string {
 
 function brokerConfigsKey(broker: number | null): string {
   return `configs/broker/${broker ?? FOR_ALL_BROKERS}`
+}
+
+/** A group may be called anything: what parts keys must not be in it. */
+function groupConfigsKey(group: string): string {
+  return `configs/group/${encodeURIComponent(group)}`
 }
 
 function put(key: string, value: unknown): Operation {

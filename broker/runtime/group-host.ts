@@ -3,8 +3,7 @@
  * and lets an answer leave only when everything that it rests on is committed. So nobody is ever told what a crash can
  * take back: not a commit, and not the offset that somebody else's commit is about to replace.
  *
- *   command -> decide -> apply in memory at once -> records join the batch of this turn -> append -> committed
- * -> answers
+ *   command -> decide -> apply in memory -> records join the batch of this turn -> append -> committed -> answers
  *
  * What is in memory is ahead of the log by the records that are on their way. Where those cannot be written, memory is
  * wrong: the host ends, everybody who waits is told to look again, and the shard is loaded anew from the log.

@@ -364,3 +364,65 @@ t.test('metadata that asks for the topic of groups makes it as the coordinator w
   t.same(test.broker.context.metadata.image.topic(OFFSETS)?.configs.get('cleanup.policy'), 'compact')
   t.not(test.broker.context.metadata.image.topic(OFFSETS)?.topicId, ZERO_TOPIC_ID)
 })
+
+t.test('a group has configs of its own, within what the broker allows', async t => {
+  await using test = await TestBroker.start({
+    settings: { ...SETTINGS, 'group.consumer.min.heartbeat.interval.ms': 1000 },
+  })
+  await test.createTopic('orders')
+  const groupId = 'a/b ü%'
+  const set = async (configs: Readonly<Record<string, string | null>>) => {
+    const { responses } = await test.client.request(API.IncrementalAlterConfigs, 1, {
+      resources: [
+        {
+          resourceType: 32,
+          resourceName: groupId,
+          configs: Object.entries(configs).map(([name, value]) => ({
+            name,
+            configOperation: value === null ? 1 : 0,
+            value,
+          })),
+        },
+      ],
+      validateOnly: false,
+    })
+    return responses[0]
+  }
+  const described = async () => {
+    const { results } = await test.client.request(API.DescribeConfigs, 4, {
+      resources: [{ resourceType: 32, resourceName: groupId, configurationKeys: null }],
+      includeSynonyms: true,
+    })
+    return results[0]?.configs.map(({ name, value, configSource }) => [name, value, configSource])
+  }
+  const beat = async (memberId: string) => {
+    const { heartbeatIntervalMs } = await test.client.request(API.ConsumerGroupHeartbeat, 1, {
+      groupId,
+      memberId,
+      memberEpoch: 0,
+      rebalanceTimeoutMs: 10_000,
+      subscribedTopicNames: ['orders'],
+      topicPartitions: [],
+    })
+    return heartbeatIntervalMs
+  }
+  const defaults = [
+    ['consumer.heartbeat.interval.ms', '5000', 5],
+    ['consumer.session.timeout.ms', '45000', 5],
+  ]
+  t.same(await described(), defaults)
+  t.match(await set({ 'consumer.heartbeat.interval.ms': '2000' }), { errorCode: NONE })
+  t.same((await described())?.[0], ['consumer.heartbeat.interval.ms', '2000', 8])
+  t.equal(await beat('one'), 2000)
+  for (const [name, value, message] of [
+    ['consumer.heartbeat.interval.ms', '999', /greater than or equal to group.consumer.min/],
+    ['consumer.session.timeout.ms', '60001', /less than or equal to group.consumer.max/],
+    ['consumer.session.timeout.ms', 'soon', /Not a number/],
+    ['consumer.sesion.timeout.ms', '45000', /consumer.session.timeout.ms/],
+  ] as const) {
+    t.match(await set({ [name]: value }), { errorCode: ErrorCode.INVALID_CONFIG, errorMessage: message })
+  }
+  await unfold(test.env, test.broker.stop())
+  await using again = await TestBroker.start({ disk: test.env.disk, settings: SETTINGS })
+  t.equal(again.broker.context.metadata.image.groupConfigs(groupId).configs.size, 1)
+})
