@@ -4,6 +4,15 @@
 import { apiVersions, describeCluster, describeLogDirs, describeProducers } from './admin/brokers.ts'
 import { alterConfigs, describeConfigs, incrementalAlterConfigs } from './admin/configs.ts'
 import {
+  deleteGroups,
+  deleteOffsets,
+  describeGroups,
+  fetchOffsets,
+  groupLag,
+  listGroups,
+  setOffsets,
+} from './admin/groups.ts'
+import {
   createPartitions,
   createTopics,
   deleteRecords,
@@ -25,12 +34,22 @@ import {
   type DescribeConfigsOptions,
   type DescribeLogDirsOptions,
   type EpochEndOffset,
+  type FetchOffsetsOptions,
+  type GroupDescription,
+  type GroupLag,
+  type GroupLagOptions,
+  type GroupListing,
+  type GroupOffset,
   type IncrementalAlterConfigsOptions,
   type ListedOffset,
+  type ListGroupsOptions,
   type ListOffsetsOptions,
   type LogDirDescription,
   type OperationOptions,
+  type PartitionOfTopic,
   type PartitionProducers,
+  type SetOffset,
+  type SetOffsetsOptions,
   type TopicDescription,
   type TopicListing,
   type TopicOffsets,
@@ -140,6 +159,48 @@ export class Admin implements AsyncDisposable {
   ): Promise<EpochEndOffset[]> {
     const queries = options.partitions.map(each => ({ ...each, currentLeaderEpoch: -1 }))
     return epochEnds(this.#cluster, queries, options)
+  }
+
+  /** The groups of all brokers, by id. */
+  listGroups(options: ListGroupsOptions = {}): Promise<GroupListing[]> {
+    return listGroups(this.#cluster, options)
+  }
+
+  /** In the order asked for. A group that does not exist is a failure: GROUP_ID_NOT_FOUND. */
+  describeGroups(
+    options: OperationOptions & { readonly groups: readonly string[] },
+  ): Promise<GroupDescription[]> {
+    return describeGroups(this.#cluster, options)
+  }
+
+  /** With their offsets. Groups that have members are refused with NON_EMPTY_GROUP. */
+  deleteGroups(options: OperationOptions & { readonly groups: readonly string[] }): Promise<void> {
+    return deleteGroups(this.#cluster, options)
+  }
+
+  /** By topic and partition; those asked for are all there. */
+  fetchOffsets(options: FetchOffsetsOptions): Promise<GroupOffset[]> {
+    return fetchOffsets(this.#cluster, options)
+  }
+
+  /** Of a group that has no members now, else NON_EMPTY_GROUP. Resolves to the offsets as they were looked up. */
+  setOffsets(options: SetOffsetsOptions): Promise<SetOffset[]> {
+    return setOffsets(this.#cluster, options)
+  }
+
+  /** Forgets them. Those of topics that a member reads are refused with GROUP_SUBSCRIBED_TO_TOPIC. */
+  deleteOffsets(
+    options: OperationOptions & {
+      readonly groupId: string
+      readonly partitions: readonly PartitionOfTopic[]
+    },
+  ): Promise<void> {
+    return deleteOffsets(this.#cluster, options)
+  }
+
+  /** How far a group is behind, by topic and partition. */
+  groupLag(options: GroupLagOptions): Promise<GroupLag[]> {
+    return groupLag(this.#cluster, options)
   }
 
   /** Of every broker, or of one. */

@@ -265,6 +265,107 @@ export interface EpochEndOffset {
   readonly endOffset: number
 }
 
+/** Names as the broker gives them: `Stable`, `Empty`, `PreparingRebalance`, `Assigning` ... */
+export type GroupState = string
+export type GroupType = 'classic' | 'consumer' | (string & {})
+
+export interface ListGroupsOptions extends OperationOptions {
+  /** Default: all. Brokers before Kafka 2.6 (states) and 3.8 (types) cannot filter: these are refused there. */
+  readonly states?: readonly GroupState[]
+  readonly types?: readonly GroupType[]
+}
+
+export interface GroupListing {
+  readonly groupId: string
+  /** `consumer` for groups of consumers; empty for one that has only offsets. */
+  readonly protocolType: string
+  /** Null where the broker does not tell. */
+  readonly state: GroupState | null
+  readonly type: GroupType | null
+  /** Id of the broker. */
+  readonly coordinator: number
+}
+
+export interface PartitionOfTopic {
+  readonly topic: string
+  readonly partition: number
+}
+
+export interface GroupMember {
+  readonly memberId: string
+  readonly groupInstanceId: string | null
+  readonly clientId: string
+  readonly clientHost: string
+  readonly rack: string | null
+  readonly topics: readonly string[]
+  /** A pattern that the broker matches, or null. */
+  readonly pattern: string | null
+  readonly assignment: readonly PartitionOfTopic[]
+  /** What the member shall have when the rebalance is over; null in classic groups. */
+  readonly targetAssignment: readonly PartitionOfTopic[] | null
+  /** Null in classic groups. */
+  readonly memberEpoch: number | null
+}
+
+export interface GroupDescription {
+  readonly groupId: string
+  readonly type: 'classic' | 'consumer'
+  readonly state: GroupState
+  readonly protocolType: string
+  /** The assignor in use; empty where there is none yet. */
+  readonly assignor: string
+  readonly coordinator: number
+  /** Null in classic groups. */
+  readonly groupEpoch: number | null
+  readonly members: readonly GroupMember[]
+}
+
+export interface FetchOffsetsOptions extends OperationOptions {
+  readonly groupId: string
+  /** Default: all that the group has committed. */
+  readonly partitions?: readonly PartitionOfTopic[]
+  /** Fail while a transaction that touches the offsets is open. Default false. */
+  readonly requireStable?: boolean
+}
+
+export interface GroupOffset extends PartitionOfTopic {
+  /** -1 where nothing is committed. */
+  readonly offset: number
+  readonly leaderEpoch: number
+  readonly metadata: string
+}
+
+export interface SetOffsetsOptions extends OperationOptions {
+  readonly groupId: string
+  readonly offsets: readonly (PartitionOfTopic & {
+    /** An offset, or what is looked up: the end where no record is as young as the timestamp. */
+    readonly offset: number | bigint | 'earliest' | 'latest' | { readonly timestamp: number }
+    readonly metadata?: string
+  })[]
+  /** Only look up what would be set. */
+  readonly validateOnly?: boolean
+}
+
+export interface SetOffset extends PartitionOfTopic {
+  readonly offset: number
+}
+
+export interface GroupLagOptions extends OperationOptions {
+  readonly groupId: string
+  /** Default: all that the group has committed. */
+  readonly topics?: readonly string[]
+  readonly isolation?: 'read_uncommitted' | 'read_committed'
+}
+
+export interface GroupLag extends PartitionOfTopic {
+  /** -1 where nothing is committed. */
+  readonly committed: number
+  readonly earliest: number
+  readonly end: number
+  /** Records behind; from the log's start where nothing is committed. */
+  readonly lag: number
+}
+
 export interface BrokerApiVersions {
   readonly broker: BrokerDescription
   readonly apis: readonly {

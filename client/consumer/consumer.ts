@@ -373,8 +373,8 @@ export class Consumer<K = Buffer, V = Buffer, O extends OffsetKind = 'number'>
   }
 
   /**
-   * Ends the iterator or run under way (without an error), commits, leaves the group, and closes the connections of this
-   * consumer. In a group it waits for records in hand, for `closeTimeoutMs` at most.
+   * Ends the iterator or run under way (without an error), commits, leaves the group, and closes the
+   * connections of this consumer. In a group it waits for records in hand, for `closeTimeoutMs` at most.
    */
   async close(): Promise<void> {
     if (this.#closed) return

@@ -8,6 +8,7 @@ import { Coordinator } from '../../coordinator.ts'
 import { type ClientTimer } from '../../env.ts'
 import { type KafkaError } from '../../errors.ts'
 import { requestCommitted } from '../../group-offsets.ts'
+import { sleep } from '../../retry.ts'
 import { type ConsumerConfig, type GroupConfig } from '../options.ts'
 import { type ConsumerPartition } from '../partition.ts'
 import { type PartitionTable } from '../partition-table.ts'
@@ -16,6 +17,8 @@ import { type CommitEntry, Committer } from './committer.ts'
 import { Member } from './member.ts'
 import { Ownership, processedEntries } from './ownership.ts'
 import { Subscription } from './subscription.ts'
+
+const PARTING_COMMIT_MS = 2000
 
 export interface GroupHost {
   readonly table: PartitionTable
@@ -141,7 +144,7 @@ export class ConsumerGroup {
         this.#ownership.lose(find(places))
         onLost(places, error)
       },
-      onCommit: () => this.#commitProcessed(),
+      onCommit: () => this.#commitBeforeRebalance(),
       onRetry,
       onCrash,
     })
@@ -194,16 +197,25 @@ export class ConsumerGroup {
   #armCommits(): void {
     if (!this.#group.autoCommit) return
     this.#commitTimer = this.#cluster.env.timers.setBackground(this.#group.autoCommitIntervalMs, () => {
-      this.#commitProcessed()
+      void this.#commitProcessed()
       this.#armCommits()
     })
   }
 
-  #commitProcessed(): void {
+  async #commitProcessed(): Promise<void> {
     if (!this.#group.autoCommit) return
     const entries = processedEntries(this.#host.table.list)
     const timeoutMs = Math.max(this.#group.autoCommitIntervalMs, 1000)
-    this.#committer.commit(entries, timeoutMs).catch((error: KafkaError) => this.#host.onRetry(error))
+    await this.#committer.commit(entries, timeoutMs).catch((error: KafkaError) => this.#host.onRetry(error))
+  }
+
+  /** A coordinator that does not answer must not keep the member from joining. */
+  async #commitBeforeRebalance(): Promise<void> {
+    const { env } = this.#cluster
+    const done = new AbortController()
+    const pause = sleep(env, PARTING_COMMIT_MS, 'the commit before a rebalance', done.signal).catch(() => {})
+    await Promise.race([this.#commitProcessed(), pause])
+    done.abort()
   }
 
   /** All that is processed; or these. Rejects with KafkaError. */

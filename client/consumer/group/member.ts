@@ -37,7 +37,8 @@ export interface MemberOptions {
   /** Resolves when they are let go. */
   readonly onRevoke: (places: readonly TopicPartition[]) => Promise<void>
   readonly onLose: (places: readonly TopicPartition[], error: KafkaError) => void
-  readonly onCommit: () => void
+  /** Commits what was done. Resolves when it is done or given up; rejects never. */
+  readonly onCommit: () => Promise<void>
   readonly onRetry: (error: KafkaError) => void
   readonly onCrash: (error: KafkaError) => void
 }
@@ -291,7 +292,7 @@ export class Member {
         onLose(effect.partitions, effect.error)
         return
       case 'commit':
-        onCommit()
+        void onCommit().then(() => this.#step({ kind: 'committed' }))
         return
       case 'learn-topics':
         void this.#learnTopics()

@@ -2,9 +2,10 @@
  * Membership by the classic protocol: JoinGroup gathers the members, the leader deals out, SyncGroup brings everybody
  * their part, Heartbeat keeps the place and tells of the next rebalance. A state machine without sockets and clocks.
  *
- *     idle -> revoking -> joining -> balancing (leader) -> syncing -> stable -> revoking -> joining ...
- *                 ^           |                               |          |
- *                 +-- waiting +-------------------------------+----------+   after a failure, for a back-off
+ *     idle -> revoking   -> joining -> balancing (leader) -> syncing -> stable -> revoking -> joining ...
+ *             or committing    |                               |          |
+ *                 ^            |                               |          |
+ *                 +-- waiting -+-------------------------------+----------+   after a failure, for a back-off
  *
  * Whether partitions are kept over a rebalance is decided by the assignor that the group chose last (KIP-429). When
  * the group then chooses an eager one, what is kept is not ours any more and is given up without a commit.
@@ -49,7 +50,19 @@ const FASTER_AFTER_REBALANCE = 16
 /** Not a member any more: of the group, or of this generation. */
 const LOST: ReadonlySet<number> = new Set([ErrorCode.UNKNOWN_MEMBER_ID, ErrorCode.ILLEGAL_GENERATION])
 
-type Phase = 'idle' | 'waiting' | 'revoking' | 'joining' | 'balancing' | 'syncing' | 'stable' | 'over'
+type Phase =
+  | 'idle'
+  | 'waiting'
+  | 'revoking'
+  | 'committing'
+  | 'joining'
+  | 'balancing'
+  | 'syncing'
+  | 'stable'
+  | 'over'
+
+/** Phases of a member in good standing, who sends heartbeats. */
+const STANDING: ReadonlySet<Phase> = new Set(['stable', 'revoking', 'committing'])
 
 export class ClassicMembership implements Membership {
   readonly protocol = 'classic'
@@ -125,9 +138,12 @@ export class ClassicMembership implements Membership {
       case 'revoked':
         this.#revoked(nowMs)
         return
+      case 'committed':
+        if (this.#phase === 'committing') this.#join(nowMs)
+        return
       case 'refused':
         // While it joins, the next generation may have begun at the coordinator: then a refusal means nothing.
-        if (event.generation === this.generation && (this.#phase === 'stable' || this.#phase === 'revoking'))
+        if (event.generation === this.generation && STANDING.has(this.#phase))
           this.#refused(event.code, 'OffsetCommit', nowMs)
         return
       case 'timer':
@@ -164,7 +180,12 @@ export class ClassicMembership implements Membership {
       this.#armHeartbeat(nowMs)
       return
     }
-    if (this.#owned.length > 0) this.#effects.push({ kind: 'commit' })
+    if (this.#owned.length > 0) {
+      this.#phase = 'committing'
+      this.#effects.push({ kind: 'commit' })
+      this.#armHeartbeat(nowMs)
+      return
+    }
     this.#join(nowMs)
   }
 
@@ -325,6 +346,7 @@ export class ClassicMembership implements Membership {
         this.#lost(sessionEnded(this.#options.groupId, nowMs - this.#contactMs), nowMs)
         return
       case 'revoking':
+      case 'committing':
       case 'stable':
         if (nowMs - this.#contactMs >= this.#options.sessionTimeoutMs) {
           this.#lost(sessionEnded(this.#options.groupId, nowMs - this.#contactMs), nowMs)
@@ -399,13 +421,12 @@ export class ClassicMembership implements Membership {
     this.#backOff(nowMs)
   }
 
-  /** In `stable` and `revoking` the next heartbeat comes soon; else joining starts over after a pause. */
+  /** The next heartbeat of a member comes soon; else joining starts over after a pause. */
   #backOff(nowMs: number): void {
     const pauseMs = this.#options.backoffMs(++this.#failures)
-    if (this.#phase !== 'stable' && this.#phase !== 'revoking') this.#phase = 'waiting'
+    if (!STANDING.has(this.#phase)) this.#phase = 'waiting'
     const sessionEndMs = Math.max(nowMs + 1, this.#contactMs + this.#options.sessionTimeoutMs)
-    const isMember = this.#phase === 'stable' || this.#phase === 'revoking'
-    this.timerAtMs = isMember ? Math.min(nowMs + pauseMs, sessionEndMs) : nowMs + pauseMs
+    this.timerAtMs = STANDING.has(this.#phase) ? Math.min(nowMs + pauseMs, sessionEndMs) : nowMs + pauseMs
   }
 
   #refused(code: number, api: GroupApi | 'OffsetCommit', nowMs: number): void {

@@ -38,6 +38,8 @@ export const LEAVING_EPOCH = -1
 export const LEAVING_FOR_A_WHILE_EPOCH = -2
 
 const FIRST_HEARTBEAT_MS = 1000
+/** What others let go of is learnt with the next heartbeat, so the first ones after a change come sooner. */
+const FASTER_AFTER_CHANGE = 16
 
 export class ConsumerMembership implements Membership {
   readonly protocol = 'consumer'
@@ -51,7 +53,10 @@ export class ConsumerMembership implements Membership {
   #asking = false
   #sentMs = 0
   #contactMs = 0
+  /** As the broker asks for. */
   #intervalMs = FIRST_HEARTBEAT_MS
+  /** As it is: more often while the group is changing. */
+  #beatMs = FIRST_HEARTBEAT_MS
   #failures = 0
   #owned: readonly TopicPartition[] = []
   #revoking: readonly TopicPartition[] = []
@@ -127,6 +132,7 @@ export class ConsumerMembership implements Membership {
       // Dealing out is the broker's business.
       case 'outdated':
       case 'balanced':
+      case 'committed':
         return
       default:
         event satisfies never
@@ -181,7 +187,7 @@ export class ConsumerMembership implements Membership {
     this.#toldOwned = true
     this.#asking = true
     this.#sentMs = nowMs
-    this.timerAtMs = nowMs + this.#intervalMs
+    this.timerAtMs = nowMs + this.#beatMs
     const timeoutMs = Math.min(requestTimeoutMs, Math.ceil(sessionTimeoutMs / 3))
     this.#effects.push({ kind: 'send', id: ++this.#id, api: 'ConsumerGroupHeartbeat', request, timeoutMs })
   }
@@ -192,18 +198,21 @@ export class ConsumerMembership implements Membership {
       this.#refused(errorCode, errorMessage, nowMs)
       return
     }
-    const joined = this.#epoch === JOINING_EPOCH
+    const before = this.#epoch
+    const joined = before === JOINING_EPOCH
     this.#contactMs = this.#sentMs
     this.#failures = 0
     this.#intervalMs = Math.max(1, heartbeatIntervalMs)
-    this.timerAtMs = nowMs + this.#intervalMs
+    const changed = joined || assignment !== null
+    this.#beatMs = changed
+      ? Math.ceil(this.#intervalMs / FASTER_AFTER_CHANGE)
+      : Math.min(this.#intervalMs, this.#beatMs * 2)
+    this.timerAtMs = nowMs + this.#beatMs
     if (memberId !== null) this.memberId = memberId
     this.#epoch = memberEpoch
     if (assignment !== null) this.#target = assignment
-    if (joined || assignment !== null) {
-      this.#effects.push({ kind: 'joined' })
-      this.#reconcile()
-    }
+    if (memberEpoch !== before) this.#effects.push({ kind: 'joined' })
+    if (changed) this.#reconcile()
     // What was taken up is told at once: the broker may wait for it.
     if (!this.#toldOwned || !this.#toldWants) this.#heartbeatSoon(nowMs)
   }

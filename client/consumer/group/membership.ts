@@ -5,6 +5,7 @@
  *
  * - `send` is answered by `answered` or `failed` of the same id. One request at a time is under way; answers with an
  *   older id come too late and are ignored.
+ * - `commit` is answered by `committed`, whether or not it worked.
  * - `revoke` is answered by `revoked`, when nothing works on the partitions any more and what was done is committed.
  * - `assign` and `lose` take effect at once and are not answered.
  * - `balance` is answered by `balanced`, or by `failed` with its id.
@@ -49,6 +50,7 @@ export type MembershipEvent =
   | { readonly kind: 'failed'; readonly id: number; readonly error: KafkaError }
   | { readonly kind: 'balanced'; readonly id: number; readonly assignment: GroupAssignment }
   | { readonly kind: 'revoked' }
+  | { readonly kind: 'committed' }
   /** Topic names may be known now that were not. */
   | { readonly kind: 'metadata' }
   /** Another request of this member (OffsetCommit, OffsetFetch) was refused because of its membership. */
@@ -70,7 +72,7 @@ export type MembershipEffect =
   | { readonly kind: 'revoke'; readonly partitions: readonly TopicPartition[] }
   /** They belong to somebody else already: nothing of them may be committed. */
   | { readonly kind: 'lose'; readonly partitions: readonly TopicPartition[]; readonly error: KafkaError }
-  /** Commit what was done, without waiting: the generation is about to end. */
+  /** Commit what was done: the generation is about to end, and what was processed in it had better be stored in it. */
   | { readonly kind: 'commit' }
   /** Topic ids were met that have no name here. */
   | { readonly kind: 'learn-topics' }
