@@ -127,7 +127,19 @@ export class Admin implements AsyncDisposable {
         ? { topic, partition, ...NAMED_OFFSET[spec] }
         : { topic, partition, timestamp: spec.timestamp, minVersion: 1 },
     )
-    return listOffsets(this.#cluster, queries, options.isolation ?? 'read_uncommitted', options)
+    const isolation = options.isolation ?? 'read_uncommitted'
+    const found: ListedOffset[] = []
+    // A request has room for one question about each partition: several about one go one after the other.
+    for (const round of roundsOf(queries)) {
+      const answers = await listOffsets(
+        this.#cluster,
+        round.map(index => queries[index]!),
+        isolation,
+        options,
+      )
+      for (const [i, index] of round.entries()) found[index] = answers[i]!
+    }
+    return found
   }
 
   /** Earliest and latest offset of every partition of a topic, by partition. */
@@ -214,4 +226,17 @@ export class Admin implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+}
+
+/** The numbers of the queries, in rounds that name no partition twice. */
+function roundsOf(queries: readonly { readonly topic: string; readonly partition: number }[]): number[][] {
+  const rounds: number[][] = []
+  const timesAsked = new Map<string, number>()
+  for (const [index, { topic, partition }] of queries.entries()) {
+    const key = `${topic}:${partition}`
+    const round = timesAsked.get(key) ?? 0
+    timesAsked.set(key, round + 1)
+    ;(rounds[round] ??= []).push(index)
+  }
+  return rounds
 }

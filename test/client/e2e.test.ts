@@ -207,3 +207,29 @@ t.test('a batch that the topic does not take is refused by name', async t => {
   })
   await producer.send({ topic: 'small', messages: [{ value: 'x' }] })
 })
+
+t.test('several questions about the offsets of one partition are answered in the order asked', async t => {
+  const { kafka, admin } = await setUp(t, { asked: 2 })
+  await using producer = kafka.producer()
+  await producer.send({ topic: 'asked', messages: [{ value: 'a', partition: 1, timestamp: 5000 }] })
+  const place = { topic: 'asked', partition: 1 }
+  const offsets = await admin.listOffsets({
+    partitions: [
+      { ...place, spec: 'latest' },
+      { ...place, spec: 'earliest' },
+      { topic: 'asked', partition: 0, spec: 'latest' },
+      { ...place, spec: { timestamp: 9000 } },
+      { ...place, spec: { timestamp: 1 } },
+    ],
+  })
+  t.same(
+    offsets.map(({ partition, offset }) => [partition, offset]),
+    [
+      [1, 1],
+      [1, 0],
+      [0, 0],
+      [1, -1],
+      [1, 0],
+    ],
+  )
+})
