@@ -15,6 +15,11 @@ import { ConfigSet } from './commands/config/set.ts'
 import { ConfigUnset } from './commands/config/unset.ts'
 import { Consume } from './commands/consume.ts'
 import { Dev } from './commands/dev.ts'
+import { GroupDelete } from './commands/group/delete.ts'
+import { GroupDescribe } from './commands/group/describe.ts'
+import { GroupLag } from './commands/group/lag.ts'
+import { GroupList } from './commands/group/list.ts'
+import { GroupSeek } from './commands/group/seek.ts'
 import { LogDump } from './commands/log/dump.ts'
 import { Produce } from './commands/produce.ts'
 import { TopicAddPartitions } from './commands/topic/add-partitions.ts'
@@ -40,6 +45,11 @@ export const COMMANDS = {
   'config:unset': ConfigUnset,
   consume: Consume,
   dev: Dev,
+  'group:delete': GroupDelete,
+  'group:describe': GroupDescribe,
+  'group:lag': GroupLag,
+  'group:list': GroupList,
+  'group:seek': GroupSeek,
   'log:dump': LogDump,
   produce: Produce,
   'topic:add-partitions': TopicAddPartitions,

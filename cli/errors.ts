@@ -132,6 +132,20 @@ function fromKafkaError(error: KafkaErrorLike, brokers: string): CliError {
         ],
         cause: error,
       })
+    case 'GROUP_ID_NOT_FOUND':
+      return new CliError({
+        what: error.message,
+        means: 'There is no such group.',
+        advice: ['sluice group list   shows what there is'],
+        cause: error,
+      })
+    case 'NON_EMPTY_GROUP':
+      return new CliError({
+        what: error.message,
+        means: 'Consumers are using the group.',
+        advice: ['Stop them first; sluice group describe shows who they are.'],
+        cause: error,
+      })
     default:
       return new CliError({
         exitCode: NOT_ALLOWED.test(error.code) ? ExitCode.UNREACHABLE : ExitCode.FAILED,

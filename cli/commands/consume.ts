@@ -1,6 +1,6 @@
 /** `sluice consume`: records of topics to standard output. */
 import { boolean, integer, string } from '@oclif/core/flags'
-import type { Admin, Assignment, Consumer, OffsetSpec } from '../../client/index.ts'
+import type { Admin, Assignment, Consumer, OffsetSpec, StartFrom } from '../../client/index.ts'
 import { requiredArgument } from '../arguments.ts'
 import { BaseCommand, connectionFlags } from '../base-command.ts'
 import { CliError, ExitCode, usageError } from '../errors.ts'
@@ -25,7 +25,8 @@ export class Consume extends BaseCommand {
   static override readonly summary = 'Print records of topics'
   static override readonly description =
     `Prints records as they come, from the start, until Ctrl-C; with -e until the end that
-each partition had when the command started.
+each partition had when the command started. With --group the partitions are shared with the other members, and -o says
+where to start where the group has committed nothing.
 
 FORMAT of -f is json (an object per line; what is not UTF-8 is base64 and marked so), raw (values with nothing
 between them), or a text with these:
@@ -35,6 +36,7 @@ ${FORMAT_HELP}`
     "$ sluice consume orders -o -10 -e -f '%p:%o %k = %v\\n'",
     '$ sluice consume orders payments -o @15m -f json',
     '$ sluice consume orders -o end -n 1',
+    '$ sluice consume orders --group billing',
     "$ sluice consume logs --grep 'error|fatal'",
   ]
   static override readonly strict = false
@@ -54,8 +56,15 @@ ${FORMAT_HELP}`
       description:
         'where to start: an offset, the last N of each partition, a time (@15m, @2026-01-31T12:00)',
     }),
+    group: string({
+      char: 'G',
+      helpValue: 'NAME',
+      description:
+        'read as a member of this group: go on where it has committed, and commit what was printed',
+    }),
     partition: integer({
       char: 'p',
+      exclusive: ['group'],
       multiple: true,
       multipleNonGreedy: true,
       min: 0,
@@ -85,6 +94,18 @@ ${FORMAT_HELP}`
     const kafka = await this.connect({ retry: {} })
     const isolation = flags.isolation as 'read_uncommitted' | 'read_committed'
     const admin = kafka.admin()
+    const limit = flags.count ?? Number.POSITIVE_INFINITY
+    if (flags.group !== undefined) {
+      const from = startOfGroup(position)
+      const topics = [...new Set(argv as string[])]
+      const plans = await this.plan(admin, topics, null, position, flags.exit, isolation)
+      const consumer = kafka.consumer({ groupId: flags.group, isolation, onOffsetOutOfRange: 'error' })
+      await consumer.subscribe({ topics, from }, { signal: this.signal })
+      await this.read(consumer, plans, new Output(printer, pattern, limit), true)
+      await consumer.close()
+      if (this.signal.aborted) throw new CliError({ exitCode: ExitCode.INTERRUPTED, what: 'Interrupted.' })
+      return
+    }
     const plans = await this.plan(
       admin,
       argv as string[],
@@ -99,7 +120,7 @@ ${FORMAT_HELP}`
     await consumer.assign(
       open.map(({ topic, partition, from }): Assignment => ({ topic, partition, offset: from })),
     )
-    await this.read(consumer, open, printer, pattern, flags.count ?? Number.POSITIVE_INFINITY)
+    await this.read(consumer, open, new Output(printer, pattern, limit), false)
     if (this.signal.aborted) throw new CliError({ exitCode: ExitCode.INTERRUPTED, what: 'Interrupted.' })
   }
 
@@ -137,16 +158,17 @@ ${FORMAT_HELP}`
   private async read(
     consumer: Consumer,
     plans: readonly Plan[],
-    printer: RecordPrinter,
-    pattern: RegExp | null,
-    limit: number,
+    output: Output,
+    inGroup: boolean,
   ): Promise<void> {
     const stop = new AbortController()
     const abort = (): void => stop.abort()
     this.signal.addEventListener('abort', abort)
     const unlisten = onOutputClosed(abort)
     const ends = new Map(plans.map(plan => [`${plan.topic}/${plan.partition}`, plan.until]))
+    // A member that has no partitions yet waits for some.
     const atEnd = (): boolean =>
+      (!inGroup || consumer.assignment.length > 0) &&
       consumer.assignment.every(({ topic, partition, position }) => {
         const until = ends.get(`${topic}/${partition}`) ?? null
         return until !== null && position !== null && position >= until
@@ -156,8 +178,11 @@ ${FORMAT_HELP}`
     const timer = setInterval(() => {
       if (atEnd()) abort()
     }, END_CHECK_MS)
-    const output = new Output(printer, pattern, limit)
     try {
+      if (inGroup && Number.isFinite(output.limit)) {
+        await printMessages(consumer, output, stop.signal)
+        return
+      }
       for await (const batch of consumer.batches({ signal: stop.signal })) {
         const until = ends.get(`${batch.topic}/${batch.partition}`) ?? Number.POSITIVE_INFINITY
         for (const message of batch) {
@@ -165,6 +190,8 @@ ${FORMAT_HELP}`
           output.add(message)
         }
         await output.flush()
+        // What could not be written was not read: the next member gets it. Without a group this does nothing.
+        if (!outputClosed()) batch.ack()
         if (output.full || outputClosed() || (batch.lastOffset + 1 >= until && atEnd())) break
       }
     } catch (error) {
@@ -178,12 +205,23 @@ ${FORMAT_HELP}`
   }
 }
 
+/** One by one, so that exactly the records that were printed, or did not match, are committed. */
+async function printMessages(consumer: Consumer, output: Output, signal: AbortSignal): Promise<void> {
+  for await (const message of consumer.messages({ signal })) {
+    output.add(message)
+    await output.flush()
+    if (outputClosed()) return
+    message.ack()
+    if (output.full) return
+  }
+}
+
 /** Gathers printed records and writes them in large pieces; counts and filters on the way. */
 class Output {
   readonly progress = new Progress()
   private readonly printer: RecordPrinter
   private readonly pattern: RegExp | null
-  private readonly limit: number
+  readonly limit: number
   private readonly shown = process.stderr.isTTY === true && process.stdout.isTTY !== true
   private pieces: Uint8Array[] = []
   private pendingBytes = 0
@@ -240,6 +278,25 @@ function toPattern(text: string): RegExp {
 
 function isBehind(plan: Plan): boolean {
   return plan.until === 0 || (typeof plan.from === 'number' && plan.until !== null && plan.from >= plan.until)
+}
+
+function startOfGroup(position: OffsetPosition): StartFrom {
+  switch (position.kind) {
+    case 'start':
+      return 'earliest'
+    case 'end':
+      return 'latest'
+    case 'time':
+      return { timestamp: position.timestampMs }
+    case 'offset':
+    case 'from-end':
+      throw usageError(
+        'In a group -o can be start, end or @TIME: the group remembers its offsets.',
+        'To move a group: sluice group seek NAME --to OFFSET.',
+      )
+    default:
+      return position satisfies never
+  }
 }
 
 function startingPoint(position: OffsetPosition, start: number, end: number): OffsetSpec {

@@ -1,0 +1,46 @@
+import t from 'tap'
+import { spawnBroker } from '../../helpers/broker-process.ts'
+import { sluiceAt } from '../../helpers/sluice.ts'
+
+t.setTimeout(110_000)
+
+t.test('against a broker', async t => {
+  await using broker = await spawnBroker()
+  const { sluice, text, json } = sluiceAt(broker.bootstrap)
+  await text(['topic', 'create', 'orders'])
+  await text(['produce', 'orders'], 'a\nb\nc\nd\n')
+
+  await t.test('a group goes on where it has stopped', async t => {
+    t.equal(await text(['consume', 'orders', '--group', 'billing', '-n', '1']), 'a\n')
+    t.equal(await text(['consume', 'orders', '--group', 'billing', '-e']), 'b\nc\nd\n')
+    t.equal(await text(['consume', 'orders', '--group', 'billing', '-e']), '')
+    t.match(await sluice(['consume', 'orders', '--group', 'billing', '-o', '2']), { code: 2 })
+  })
+
+  await t.test('groups are listed and described, with their lag', async t => {
+    t.match(await json(['group', 'list']), [{ groupId: 'billing', state: 'Empty' }])
+    t.match(await text(['group', 'describe', 'billing']), /^billing {2}Empty, .*0 members\n$/)
+    t.match(await json(['group', 'lag', 'billing']), [{ topic: 'orders', committed: 4, end: 4, lag: 0 }])
+    t.match(await sluice(['group', 'lag', 'nobody']), { code: 1, stderr: /There is no such group/ })
+  })
+
+  await t.test('a group is moved, after a question', async t => {
+    const after = async (...args: string[]) =>
+      (await json<{ partitions: { after: number }[] }>(['group', 'seek', 'billing', ...args])).partitions[0]
+        ?.after
+    t.equal(await after('--by', '-3', '--dry-run'), 1)
+    t.match(await json(['group', 'lag', 'billing']), [{ committed: 4 }], 'nothing was changed')
+    t.match(await sluice(['group', 'seek', 'billing', '--to', 'start']), { code: 2, stderr: /--yes/ })
+    t.equal(await after('--by', '-1h', '--yes'), 0)
+    t.equal(await after('--to', '3', '--yes'), 3)
+    t.equal(await text(['consume', 'orders', '--group', 'billing', '-e']), 'd\n')
+    t.match(await json(['group', 'seek', 'fresh', '--to', 'end', '--topic', 'orders', '--yes']), {
+      partitions: [{ before: null, after: 4 }],
+    })
+  })
+
+  await t.test('groups are deleted', async t => {
+    await text(['group', 'delete', 'billing', 'fresh', '--yes'])
+    t.same(await json(['group', 'list']), [])
+  })
+})
