@@ -135,14 +135,12 @@ function fromKafkaError(error: KafkaErrorLike, brokers: string): CliError {
     case 'GROUP_ID_NOT_FOUND':
       return new CliError({
         what: error.message,
-        means: 'There is no such group.',
         advice: ['sluice group list   shows what there is'],
         cause: error,
       })
     case 'NON_EMPTY_GROUP':
       return new CliError({
         what: error.message,
-        means: 'Consumers are using the group.',
         advice: ['Stop them first; sluice group describe shows who they are.'],
         cause: error,
       })

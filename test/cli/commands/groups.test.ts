@@ -21,7 +21,7 @@ t.test('against a broker', async t => {
     t.match(await json(['group', 'list']), [{ groupId: 'billing', state: 'Empty' }])
     t.match(await text(['group', 'describe', 'billing']), /^billing {2}Empty, .*0 members\n$/)
     t.match(await json(['group', 'lag', 'billing']), [{ topic: 'orders', committed: 4, end: 4, lag: 0 }])
-    t.match(await sluice(['group', 'lag', 'nobody']), { code: 1, stderr: /There is no such group/ })
+    t.match(await sluice(['group', 'lag', 'nobody']), { code: 1, stderr: /sluice group list/ })
   })
 
   await t.test('a group is moved, after a question', async t => {
