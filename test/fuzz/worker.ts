@@ -40,7 +40,7 @@ async function tellMemory(): Promise<void> {
     await new Promise(resolve => setTimeout(resolve, 20))
   }
   const { rss, heapUsed, external } = process.memoryUsage()
-  const brokers = await Promise.all(targets.map(target => target.memoryMb?.() ?? null))
+  const brokers = await Promise.all(targets.map(async target => (await target.memoryMb?.()) ?? null))
   const broker = brokers.find(megabytes => megabytes !== null) ?? null
   tell({ type: 'memory', rssMb: broker ?? rss / 2 ** 20, heapMb: (heapUsed + external) / 2 ** 20 })
 }

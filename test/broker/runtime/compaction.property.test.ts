@@ -163,7 +163,7 @@ class World {
   async #hops(count: number): Promise<void> {
     for (let hop = 0; hop < count; hop++) {
       if (this.#random.int(20) === 0) this.#life.env.clock.skip(2)
-      await null
+      await Promise.resolve()
     }
     this.#wallMs = this.#life.env.clock.wallMs()
   }

@@ -31,7 +31,8 @@ t.test('a time is looked up; the end is the answer where no record is as young',
 })
 
 t.test('what makes no sense is refused', async t => {
-  for (const text of ['15', '+15m', '-', '-1x', '']) t.throws(() => by(text), { exitCode: 2 } as object)
+  for (const text of ['15', '+15m', '-', '-1x', ''])
+    t.throws(() => by(text), { exitCode: 2 } as unknown as Error)
   t.throws(() => parseSeek(undefined, undefined, NOW), { message: /Where to is not said/ })
   t.throws(() => parseSeek('start', '-1', NOW), { message: /exclude each other/ })
 })
