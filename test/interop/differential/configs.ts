@@ -54,6 +54,7 @@ const incremental: Scenario = {
   async run(script) {
     const topic = 'configs-incremental'
     await script.createTopic(topic, 1, { 'retention.ms': '1234' })
+    await script.createTopic(`${topic}-settled`)
     for (const version of script.versions(API.IncrementalAlterConfigs)) {
       for (const validateOnly of [true, false]) {
         const ask = (what: string, configs: object[], resource: object = {}) =>
@@ -159,7 +160,29 @@ async function settled(script: Script, value: string): Promise<void> {
   }
 }
 
+let serial = 0
+
+/**
+ * What was changed before is seen when this is: Kafka answers when a change is decided, and its brokers hear of all
+ * changes in one order, a moment later.
+ */
+async function settledAll(script: Script, topic: string): Promise<void> {
+  const value = String(1_000_000 + serial++)
+  const resource = { resourceType: TOPIC, resourceName: `${topic}-settled` }
+  await script.quietly(API.IncrementalAlterConfigs, 1, {
+    resources: [{ ...resource, configs: [{ name: 'retention.ms', value, configOperation: SET }] }],
+    validateOnly: false,
+  })
+  for (;;) {
+    const { results } = await script.quietly(API.DescribeConfigs, 4, {
+      resources: [{ ...resource, configurationKeys: ['retention.ms'] }],
+    })
+    if (results[0]?.configs[0]?.value === value) return
+  }
+}
+
 async function after(script: Script, topic: string): Promise<void> {
+  await settledAll(script, topic)
   await script.ask('and then', API.DescribeConfigs, 4, {
     resources: [{ resourceType: TOPIC, resourceName: topic, configurationKeys: SHARED_CONFIGS }],
   })
@@ -170,6 +193,7 @@ const replaced: Scenario = {
   async run(script) {
     const topic = 'configs-replaced'
     await script.createTopic(topic, 1, { 'retention.ms': '1234', 'segment.ms': '99999' })
+    await script.createTopic(`${topic}-settled`)
     for (const version of script.versions(API.AlterConfigs)) {
       for (const validateOnly of [true, false]) {
         const ask = (what: string, configs: object[], resource: object = {}) =>

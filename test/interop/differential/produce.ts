@@ -30,6 +30,12 @@ function to(topic: string, topicId: TopicId, index: number, records: Uint8Array 
   }
 }
 
+/** Waits for the record at `fetchOffset`. */
+function from(topicId: TopicId, fetchOffset: number) {
+  const partitions = [{ partition: 0, fetchOffset, partitionMaxBytes: 1 }]
+  return { maxWaitMs: 2500, minBytes: 1, topics: [{ topicId, partitions }] }
+}
+
 /** A batch with a few bytes changed, and a checksum that matches them. */
 function patched(batch: Buffer, patch: (batch: Buffer) => void): Buffer {
   patch(batch)
@@ -79,7 +85,10 @@ const requests: Scenario = {
     }
     await script.tell('acks 0', API.Produce, 9, to(topic, id, 0, good(), 0))
     await script.tell('acks 0 to an unknown topic', API.Produce, 9, to('missing', id, 0, good(), 0))
-    const lengthwise = await script.ask('all that is there', API.ListOffsets, 5, {
+    // What nobody was told to be stored is seen a moment later.
+    const end = 4 * script.versions(API.Produce, 3).length
+    await script.quietly(API.Fetch, 13, from(id, end))
+    await script.ask('all that is there', API.ListOffsets, 5, {
       replicaId: -1,
       topics: [
         {
@@ -91,7 +100,6 @@ const requests: Scenario = {
         },
       ],
     })
-    return void lengthwise
   },
 }
 
