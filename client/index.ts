@@ -11,6 +11,12 @@ export type {
   RetryOptions,
   SaslOptions,
 } from './config.ts'
+export type {
+  Assignor,
+  AssignorInput,
+  AssignorMember,
+  GroupAssignment,
+} from './consumer/assignors/assignor.ts'
 export { Consumer } from './consumer/consumer.ts'
 export type * from './consumer/types.ts'
 export type {

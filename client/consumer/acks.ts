@@ -10,6 +10,7 @@ export class AckLedger {
   #offsets: number[] = []
   #done: boolean[] = []
   #head = 0
+  #lastIsLeft = false
   /** Somebody acknowledges at all. */
   isUsed = false
 
@@ -25,7 +26,20 @@ export class AckLedger {
     return open
   }
 
+  /** Some record is not done and may yet be: whoever commits had better wait for it. */
+  get isAwaited(): boolean {
+    const end = this.#lastIsLeft ? this.#done.length - 1 : this.#done.length
+    for (let index = this.#head; index < end; index++) if (!this.#done[index]) return true
+    return false
+  }
+
+  /** The application went away from the record that it was handed last. */
+  leaveLast(): void {
+    this.#lastIsLeft = true
+  }
+
   handOut(offset: number): void {
+    this.#lastIsLeft = false
     this.#offsets.push(offset)
     this.#done.push(false)
   }

@@ -103,7 +103,7 @@ export class ConsumerPartition {
   /** Work that has begun and is not done: a record in a handler, or handed out and not acknowledged. */
   get isWorkedOn(): boolean {
     if (this.busy) return true
-    if (this.acks === null || this.acks.lowest === null) return false
+    if (this.acks === null || !this.acks.isAwaited) return false
     return this.inHand || this.acks.isUsed
   }
 

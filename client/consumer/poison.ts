@@ -36,13 +36,13 @@ export function resolveErrorPolicy(policy: ErrorPolicy): ResolvedErrorPolicy {
     return { ...BACKOFF, attempts: Number.POSITIVE_INFINITY, stops: true, deadLetter: null }
   if (typeof policy !== 'object')
     throw invalidOption(`onError is ${String(policy)}; it must be stop, skip, retry or a policy`)
-  const { attempts = 5, then = 'stop' } = policy
+  const { attempts = 5, giveUp = 'stop' } = policy
   return {
     attempts: within('onError.attempts', attempts, 1, Number.POSITIVE_INFINITY),
     initialBackoffMs: within('onError.initialBackoffMs', policy.initialBackoffMs ?? 100, 0, 0x7fff_ffff),
     maxBackoffMs: within('onError.maxBackoffMs', policy.maxBackoffMs ?? 10_000, 0, 0x7fff_ffff),
-    stops: then === 'stop',
-    deadLetter: typeof then === 'object' ? then.deadLetter : null,
+    stops: giveUp === 'stop',
+    deadLetter: typeof giveUp === 'object' ? giveUp.deadLetter : null,
   }
 }
 

@@ -114,6 +114,13 @@ export class Reading<K, V, O extends OffsetKind> {
     partition.onProgress?.()
   }
 
+  /** The application left its loop: what it has in hand and did not acknowledge until now it will not. */
+  leave(): void {
+    this.#inHand?.acks?.leaveLast()
+    this.takeBack()
+    this.end(null)
+  }
+
   /** Resolves when all that follows the end is done. Rejects never. */
   closing(): Promise<void> {
     return this.#options.closing()
@@ -190,8 +197,7 @@ abstract class ReadingIterator<T, K, V, O extends OffsetKind> implements AsyncIt
 
   return(): Promise<IteratorResult<T>> {
     this.#errorSeen = true
-    this.reading.takeBack()
-    this.reading.end(null)
+    this.reading.leave()
     return this.reading.closing().then(() => ({ value: undefined, done: true }))
   }
 

@@ -185,7 +185,7 @@ export interface RetryPolicy {
    * After the last attempt. `deadLetter`: a copy goes to this topic, with headers that tell where it came from and why
    * (`sluice.dead-letter.topic`, `.partition`, `.offset`, `.error`), and the record is skipped. Default `stop`.
    */
-  readonly then?: 'stop' | 'skip' | { readonly deadLetter: string }
+  readonly giveUp?: 'stop' | 'skip' | { readonly deadLetter: string }
 }
 
 /** A record, or batch, that was given up. */

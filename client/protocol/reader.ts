@@ -8,10 +8,11 @@ import { type TopicId } from './types.ts'
 
 /**
  * Elements of arrays and tagged fields that one message may hold in all, unless whoever reads it allows more. A frame
- * of many megabytes can name structures of two bytes each, which cost fifty in memory and a tenth of a microsecond:
- * this bounds what a stranger can make us do with one frame. No honest request comes near it.
+ * of many megabytes can name structures of two bytes each, which cost fifty in memory, and a microsecond or two with all
+ * that is done for each of them: this bounds for how long a stranger can keep the event loop with one frame. A request
+ * that does honest work with so many partitions or topics can be two requests.
  */
-const DEFAULT_MAX_ELEMENTS = 1 << 18
+const DEFAULT_MAX_ELEMENTS = 1 << 15
 
 const UUID_BYTES = 16
 const MAX_STRING_BYTES = 0x7fff

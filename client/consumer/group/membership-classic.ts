@@ -430,7 +430,7 @@ export class ClassicMembership implements Membership {
   }
 
   #refused(code: number, api: GroupApi | 'OffsetCommit', nowMs: number): void {
-    const error = protocolError(code, { api, detail: hintFor(code, this.#options) })
+    const error = withHint(protocolError(code, { api }), hintFor(code, this.#options))
     switch (code) {
       case ErrorCode.REBALANCE_IN_PROGRESS:
         // The next round has begun already.
@@ -532,17 +532,23 @@ export function sessionEnded(groupId: string, forMs: number): KafkaError {
   })
 }
 
+function withHint(error: KafkaError, hint: string | null): KafkaError {
+  if (hint === null) return error
+  const { code, retriable, fatal, api, message } = error
+  return new KafkaError({ code, retriable, fatal, api, message: `${message} ${hint}.`, cause: error })
+}
+
 function hintFor(
   code: number,
   { groupId, groupInstanceId, sessionTimeoutMs }: ClassicOptions,
 ): string | null {
   switch (code) {
     case ErrorCode.FENCED_INSTANCE_ID:
-      return `another consumer has joined group ${groupId} with the same groupInstanceId ${groupInstanceId}; each instance needs an id of its own`
+      return `Another consumer has joined group ${groupId} with the same groupInstanceId ${groupInstanceId}; each instance needs an id of its own`
     case ErrorCode.INVALID_SESSION_TIMEOUT:
-      return `sessionTimeoutMs is ${sessionTimeoutMs}; the range allowed is group.min.session.timeout.ms .. group.max.session.timeout.ms of the broker`
+      return `sessionTimeoutMs is ${sessionTimeoutMs}: the range allowed is group.min.session.timeout.ms .. group.max.session.timeout.ms of the broker`
     case ErrorCode.INCONSISTENT_GROUP_PROTOCOL:
-      return `the members of group ${groupId} have no assignor in common; name one that the others use in assignors`
+      return `The members of group ${groupId} have no assignor in common; name one that the others use in assignors`
     default:
       return null
   }

@@ -36,6 +36,18 @@ t.test('what was never handed out, or done already, changes nothing', async t =>
   t.equal(ledger.lowest, null)
 })
 
+t.test('the record that an application was handed last, and left, is not waited for', async t => {
+  const ledger = new AckLedger()
+  ledger.handOut(1)
+  ledger.handOut(2)
+  t.ok(ledger.isAwaited)
+  ledger.leaveLast()
+  t.ok(ledger.isAwaited, 'the one before may be in work')
+  ledger.ack(1)
+  t.notOk(ledger.isAwaited)
+  t.equal(ledger.lowest, 2, 'but it is not done either')
+})
+
 t.test('in any order of thousands it agrees with the plain definition', async () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 3000 }), fc.integer(), (count, seed) => {
