@@ -15,6 +15,7 @@ import { decideCreatePartitions } from '../controller/topics.ts'
 import { onceEach } from '../runtime/once-each.ts'
 import { type ApiHandler } from '../server/handler.ts'
 import { type BrokerContext } from './context.ts'
+import { sideBySide } from './side-by-side.ts'
 
 type Response = Input<typeof CreatePartitionsResponse>
 type AskedTopic = CreatePartitionsRequest['topics'][number]
@@ -25,7 +26,8 @@ export function createPartitionsHandler(
   return {
     api: API.CreatePartitions,
     async handle({ topics, validateOnly }) {
-      const results = onceEach(topics, ({ name }) => name).map(async ({ item: asked, isDuplicate }) => {
+      const each = onceEach(topics, ({ name }) => name)
+      const results = sideBySide(context.env.timers, each, async ({ item: asked, isDuplicate }) => {
         const refusal = isDuplicate
           ? refuse(ErrorCode.INVALID_REQUEST, 'Duplicate topic name.')
           : await enlarge(context, asked, validateOnly)
@@ -35,7 +37,7 @@ export function createPartitionsHandler(
           errorMessage: refusal?.message ?? null,
         }
       })
-      return { results: await Promise.all(results) }
+      return { results: await results }
     },
   }
 }

@@ -11,13 +11,20 @@ import { type Input } from '../../client/protocol/schema.ts'
 import { ZERO_TOPIC_ID } from '../../client/protocol/types.ts'
 import { CONFIG_SOURCE } from '../config/broker-config.ts'
 import { TOPIC_CONFIGS, type TopicConfigName } from '../config/topic-configs.ts'
-import { decideCreateTopics, type NewTopic, type TopicCommand } from '../controller/topics.ts'
+import { decideCreateTopics, type NewTopic, type TopicCommand, TopicCreation } from '../controller/topics.ts'
 import { freshTopicId } from '../runtime/fresh-ids.ts'
 import { type ApiHandler } from '../server/handler.ts'
 import { type BrokerContext } from './context.ts'
+import { sideBySide } from './side-by-side.ts'
 
 type Response = Input<typeof CreateTopicsResponse>
 type ResponseTopic = Response['topics'][number]
+
+/**
+ * Of each topic the answer lists all configs, a hundred bytes for each byte of the request: of more topics than these it
+ * lists none, and DescribeConfigs tells them.
+ */
+const MOST_DESCRIBED = 1000
 
 export function createTopicsHandler(context: BrokerContext): ApiHandler<CreateTopicsRequest, Response> {
   return {
@@ -26,7 +33,10 @@ export function createTopicsHandler(context: BrokerContext): ApiHandler<CreateTo
       const outcomes = await createTopics(context, request.topics.map(commandOf), request.validateOnly)
       // Those of one name are refused together, and told of once.
       const outcomeByName = new Map(request.topics.map(({ name }, index) => [name, outcomes[index]!]))
-      return { topics: [...outcomeByName].map(([name, outcome]) => describe(context, name, outcome)) }
+      const isLarge = outcomeByName.size > MOST_DESCRIBED
+      return {
+        topics: [...outcomeByName].map(([name, outcome]) => describe(context, name, outcome, isLarge)),
+      }
     },
   }
 }
@@ -45,25 +55,27 @@ export async function createTopics(
 ): Promise<CreateTopicOutcome[]> {
   const { image } = context.metadata
   const { surroundings } = context.topics
-  const commands = wanted.map(command => ({ ...command, topicId: freshTopicId(context.env.random) }))
-  const decisions = decideCreateTopics(image, commands, surroundings)
-  // Side by side, so that they share the store's syncs.
-  return Promise.all(
-    decisions.map(async (first, index): Promise<CreateTopicOutcome> => {
-      if (first.refusal !== null) return refused(first.refusal)
-      if (validateOnly) return { error: ErrorCode.NONE, message: null, topic: first }
-      let decision: typeof first | undefined = first
-      const outcome = await context.topics.change(first.topicId, () => {
-        // The first decision saw the batch as a whole; only if the state has moved is this one made for itself.
-        const now = decision ?? decideCreateTopics(image, [commands[index]!], surroundings)[0]!
-        decision = undefined
-        return now.refusal !== null ? now : { refusal: null, change: now.change, result: now }
-      })
-      return outcome.refusal !== null
-        ? refused(outcome.refusal)
-        : { error: ErrorCode.NONE, message: null, topic: outcome.result }
-    }),
+  const creation = new TopicCreation(
+    image,
+    wanted.map(({ name }) => name),
+    surroundings,
   )
+  return sideBySide(context.env.timers, wanted, async (asked): Promise<CreateTopicOutcome> => {
+    const command = { ...asked, topicId: freshTopicId(context.env.random) }
+    const first = creation.decide(command)
+    if (first.refusal !== null) return refused(first.refusal)
+    if (validateOnly) return { error: ErrorCode.NONE, message: null, topic: first }
+    let decision: typeof first | undefined = first
+    const outcome = await context.topics.change(first.topicId, () => {
+      // The first decision saw the batch as a whole; only if the state has moved is this one made for itself.
+      const now = decision ?? decideCreateTopics(image, [command], surroundings)[0]!
+      decision = undefined
+      return now.refusal !== null ? now : { refusal: null, change: now.change, result: now }
+    })
+    return outcome.refusal !== null
+      ? refused(outcome.refusal)
+      : { error: ErrorCode.NONE, message: null, topic: outcome.result }
+  })
 }
 
 function refused({ error, message }: { error: ErrorCode; message: string }): CreateTopicOutcome {
@@ -83,7 +95,12 @@ function commandOf(topic: CreateTopicsRequest['topics'][number]): NewTopicComman
   }
 }
 
-function describe(context: BrokerContext, name: string, outcome: CreateTopicOutcome): ResponseTopic {
+function describe(
+  context: BrokerContext,
+  name: string,
+  outcome: CreateTopicOutcome,
+  isLarge: boolean,
+): ResponseTopic {
   if (outcome.topic === null) {
     const { error, message } = outcome
     return { name, topicId: ZERO_TOPIC_ID, errorCode: error, errorMessage: message, configs: [] }
@@ -96,7 +113,7 @@ function describe(context: BrokerContext, name: string, outcome: CreateTopicOutc
     errorMessage: null,
     numPartitions: partitionCount,
     replicationFactor,
-    configs: describeConfigs(context, new Map(Object.entries(configs))),
+    configs: isLarge ? [] : describeConfigs(context, new Map(Object.entries(configs))),
   }
 }
 

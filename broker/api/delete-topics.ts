@@ -16,6 +16,7 @@ import { decideDeleteTopic } from '../controller/topics.ts'
 import { onceEach } from '../runtime/once-each.ts'
 import { type ApiHandler } from '../server/handler.ts'
 import { type BrokerContext } from './context.ts'
+import { sideBySide } from './side-by-side.ts'
 
 type Response = Input<typeof DeleteTopicsResponse>
 type ResponseTopic = Response['responses'][number]
@@ -31,13 +32,12 @@ export function deleteTopicsHandler(context: BrokerContext): ApiHandler<DeleteTo
         apiVersion >= 6
           ? request.topics.map(({ name, topicId }) => ({ name, topicId }))
           : request.topicNames.map(name => ({ name, topicId: ZERO_TOPIC_ID }))
-      const responses = onceEach(targets, target => keyOf(context, target)).map(
-        async ({ item: target, isDuplicate }) => {
-          const outcome = await deleteOne(context, target, isDuplicate, apiVersion)
-          return describe(target, outcome)
-        },
-      )
-      return { responses: await Promise.all(responses) }
+      const asked = onceEach(targets, target => keyOf(context, target))
+      const responses = sideBySide(context.env.timers, asked, async ({ item: target, isDuplicate }) => {
+        const outcome = await deleteOne(context, target, isDuplicate, apiVersion)
+        return describe(target, outcome)
+      })
+      return { responses: await responses }
     },
   }
 }

@@ -54,33 +54,52 @@ export const MAX_NEW_PARTITIONS = 10_000
 type Refused = { readonly refusal: Refusal }
 
 /**
- * One decision per command, in order. Names that the batch itself takes are seen by the commands behind; a name that
- * stands in it twice is refused each time.
+ * Decides on the topics of one request, one after the other. Names that the request itself takes are seen by those
+ * behind; a name that stands in it twice is refused each time.
  */
+export class TopicCreation {
+  readonly #image: ClusterImage
+  readonly #surroundings: Surroundings
+  readonly #counts = new Map<string, number>()
+  readonly #collisions: Map<string, string>
+  #budget = MAX_NEW_PARTITIONS
+
+  /** `names` are those of all commands that will be decided on. */
+  constructor(image: ClusterImage, names: readonly string[], surroundings: Surroundings) {
+    this.#image = image
+    this.#surroundings = surroundings
+    for (const name of names) this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1)
+    // Built for the whole batch at once: looking through all names for each new one would be quadratic.
+    this.#collisions = new Map(image.topicNames().map(name => [collisionKey(name), name]))
+  }
+
+  decide(command: TopicCommand): NewTopic | Refused {
+    const decision =
+      this.#counts.get(command.name)! > 1
+        ? { refusal: refuse(ErrorCode.INVALID_REQUEST, 'Duplicate topic name.') }
+        : decideCreateTopic(this.#image, command, this.#surroundings, this.#collisions)
+    if (decision.refusal !== null) return decision
+    if (decision.partitionCount > this.#budget) return { refusal: tooMany() }
+    this.#budget -= decision.partitionCount
+    this.#collisions.set(collisionKey(command.name), command.name)
+    return decision
+  }
+}
+
+function tooMany(): Refusal {
+  const message = `Excessively large number of partitions per request: at most ${MAX_NEW_PARTITIONS} are made at a time.`
+  return refuse(ErrorCode.POLICY_VIOLATION, message)
+}
+
+/** One decision per command, in order. */
 export function decideCreateTopics(
   image: ClusterImage,
   commands: readonly TopicCommand[],
   surroundings: Surroundings,
 ): (NewTopic | Refused)[] {
-  const counts = new Map<string, number>()
-  for (const { name } of commands) counts.set(name, (counts.get(name) ?? 0) + 1)
-  // Built for the whole batch at once: looking through all names for each new one would be quadratic.
-  const collisions = new Map(image.topicNames().map(name => [collisionKey(name), name]))
-  let budget = MAX_NEW_PARTITIONS
-  return commands.map(command => {
-    const decision =
-      counts.get(command.name)! > 1
-        ? { refusal: refuse(ErrorCode.INVALID_REQUEST, 'Duplicate topic name.') }
-        : decideCreateTopic(image, command, surroundings, collisions)
-    if (decision.refusal !== null) return decision
-    if (decision.partitionCount > budget) {
-      const message = `Excessively large number of partitions per request: at most ${MAX_NEW_PARTITIONS} are made at a time.`
-      return { refusal: refuse(ErrorCode.POLICY_VIOLATION, message) }
-    }
-    budget -= decision.partitionCount
-    collisions.set(collisionKey(command.name), command.name)
-    return decision
-  })
+  const names = commands.map(({ name }) => name)
+  const creation = new TopicCreation(image, names, surroundings)
+  return commands.map(command => creation.decide(command))
 }
 
 function decideCreateTopic(
@@ -166,10 +185,7 @@ function placedByUs(command: TopicCommand, surroundings: Surroundings): Placemen
   }
   const problem = replicationProblem(replicationFactor, brokers)
   if (problem !== null) return { refusal: problem }
-  if (count > MAX_NEW_PARTITIONS) {
-    const message = `Excessively large number of partitions per request: at most ${MAX_NEW_PARTITIONS} are made at a time.`
-    return { refusal: refuse(ErrorCode.POLICY_VIOLATION, message) }
-  }
+  if (count > MAX_NEW_PARTITIONS) return { refusal: tooMany() }
   // Any digits of the id will do to begin with a different broker for each topic.
   const first = Number.parseInt(command.topicId.slice(0, 6), 16)
   return {
