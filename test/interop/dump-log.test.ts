@@ -105,7 +105,8 @@ t.test('kafka-dump-log reads segments in recycled files', { skip: withoutKafkaTo
   const names = await readdir(folder)
   t.notOk(names.includes('00000000000000000000.log'), 'the first segments are gone')
   const live = await dumpFolder(broker.dataFolder, 'recycled-')
-  // What is left of the older segment lies behind a mark that is no batch, as in any file that is longer than it is full.
+  // What is left of the older segment lies behind a mark that is no batch, as in any file that is longer than
+  // it is full.
   const active = /^Found \d+ invalid bytes at the end of /
   t.same(
     live.complaints.filter(line => !active.test(line)),

@@ -19,8 +19,8 @@ export interface Dumped {
 }
 
 /**
- * Dumps all files of the partitions whose topic begins with `prefix`. The folder is copied first, because the tool opens
- * indexes in a way that may grow them.
+ * Dumps all files of the partitions whose topic begins with `prefix`. The folder is copied first, because the
+ * tool opens indexes in a way that may grow them.
  */
 export async function dumpFolder(dataFolder: string, prefix: string): Promise<Dumped> {
   const home = await mkdtemp(join(tmpdir(), 'sluice-dump-'))

@@ -145,7 +145,10 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   await gone
 }
 
-/** Ports that nobody has now. Kafka wants to be told its port, so another program may be faster; nobody is, in a test. */
+/**
+ * Ports that nobody has now. Kafka wants to be told its port, so another program may be faster; nobody is,
+ * in a test.
+ */
 async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer())
   const ports: number[] = []

@@ -1,4 +1,7 @@
-/** kcat (librdkafka) against a broker in a process of its own: what goes in comes out, byte for byte, over a kill -9. */
+/**
+ * kcat (librdkafka) against a broker in a process of its own: what goes in comes out, byte for byte, over a
+ * kill -9.
+ */
 import t from 'tap'
 import { spawnBroker } from '../helpers/broker-process.ts'
 import { run, withoutKcat } from '../helpers/foreign.ts'

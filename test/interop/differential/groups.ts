@@ -1,4 +1,7 @@
-/** FindCoordinator, JoinGroup to LeaveGroup, OffsetCommit, OffsetFetch, OffsetDelete, lists and deletions of groups, KIP-848. */
+/**
+ * FindCoordinator, JoinGroup to LeaveGroup, OffsetCommit, OffsetFetch, OffsetDelete, lists and deletions of
+ * groups, KIP-848.
+ */
 import { API } from '../../../client/protocol/apis.ts'
 import { ErrorCode } from '../../../client/protocol/errors.ts'
 import { type Scenario, type Script } from './script.ts'
