@@ -21,8 +21,8 @@ type Response = Input<typeof CreateTopicsResponse>
 type ResponseTopic = Response['topics'][number]
 
 /**
- * Of each topic the answer lists all configs, a hundred bytes for each byte of the request: of more topics than these it
- * lists none, and DescribeConfigs tells them.
+ * Of each topic the answer lists all configs, a hundred bytes for each byte of the request: of more topics than
+ * these it lists none, and DescribeConfigs tells them.
  */
 const MOST_DESCRIBED = 1000
 

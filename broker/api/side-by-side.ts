@@ -1,6 +1,6 @@
 /**
- * For requests that ask for many things at once. Things that are done side by side share the syncs of the store; but ten
- * thousand of them in one go would keep everybody else waiting, so they go in slices.
+ * For requests that ask for many things at once. Things that are done side by side share the syncs of the
+ * store; but ten thousand of them in one go would keep everybody else waiting, so they go in slices.
  */
 import { type Timers } from '../env.ts'
 

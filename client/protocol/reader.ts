@@ -8,7 +8,8 @@ import { type TopicId } from './types.ts'
 
 /**
  * Elements of arrays and tagged fields that one message may hold in all, unless whoever reads it allows more. A frame
- * of many megabytes can name structures of two bytes each, which cost fifty in memory, and a microsecond or two with all
+ * of many megabytes can name structures of two bytes each, which cost fifty in memory, and a microsecond or two
+ * with all
  * that is done for each of them: this bounds for how long a stranger can keep the event loop with one frame. A request
  * that does honest work with so many partitions or topics can be two requests.
  */
