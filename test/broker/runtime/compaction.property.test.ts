@@ -7,7 +7,7 @@
 import t from 'tap'
 import { MemoryDisk } from '../../../broker/env-memory/disk.ts'
 import { SeededRandom } from '../../../broker/env-memory/random.ts'
-import { batchByteLength, forEachBatch } from '../../../client/protocol/batch.ts'
+import { batchByteLength, batchLastOffset, forEachBatch } from '../../../client/protocol/batch.ts'
 import { errorName } from '../../../client/protocol/errors.ts'
 import { decodeRecords, encodeBatch, type LogRecord } from '../../../client/protocol/record.ts'
 import { type Offset, type ProducerEpoch, type ProducerId } from '../../../client/protocol/types.ts'
@@ -285,7 +285,7 @@ async function readKeyed(life: Life): Promise<LogRecord[]> {
     forEachBatch(bytes, position => {
       const batch = bytes.subarray(position, position + batchByteLength(bytes, position))
       for (const record of decodeRecords(batch)) if (record.offset >= next) seen.push(record)
-      next = Number(batch.readBigInt64BE(0)) + batch.readInt32BE(23) + 1
+      next = batchLastOffset(batch, 0) + 1
     })
   }
 }

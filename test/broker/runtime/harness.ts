@@ -18,7 +18,7 @@ import {
   type PartitionAssignment,
   type ProduceOutcome,
 } from '../../../broker/runtime/partition-types.ts'
-import { batchByteLength, forEachBatch } from '../../../client/protocol/batch.ts'
+import { batchByteLength, batchLastOffset, forEachBatch } from '../../../client/protocol/batch.ts'
 import { errorName } from '../../../client/protocol/errors.ts'
 import { type BatchOptions, decodeRecords, encodeBatch } from '../../../client/protocol/record.ts'
 import {
@@ -164,8 +164,9 @@ export async function readAll(
       const batch = bytes.subarray(position, position + batchByteLength(bytes, position))
       for (const record of decodeRecords(batch)) {
         if (record.offset >= next) seen.push(`${record.offset}:${record.value?.toString()}`)
-        next = Math.max(next, record.offset + 1)
       }
+      // Compaction leaves batches without records.
+      next = batchLastOffset(batch, 0) + 1
     })
   }
 }
