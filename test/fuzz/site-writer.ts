@@ -75,7 +75,8 @@ export class SiteWriter extends Writer {
     const at = this.byteLength
     this.#mark('content', false, write)
     if (lengthBytes === 0) return
-    const isKnown = this.sites.some(site => site.at === at && site.kind === kind)
+    // It is among the last ones, if it is there: looking through all would be quadratic.
+    const isKnown = this.sites.slice(-3).some(site => site.at === at && site.kind === kind)
     if (!isKnown) this.sites.push({ kind, at, end: at + lengthBytes, isLength: true })
   }
 }

@@ -175,6 +175,7 @@ export class HostilePeer implements Receiver {
   #reads = true
   isClosed = false
   violation: string | null = null
+  bytesReceived = 0
 
   constructor(socket: Socket) {
     this.#socket = socket
@@ -207,6 +208,7 @@ export class HostilePeer implements Receiver {
   }
 
   received(length: number): void {
+    this.bytesReceived += length
     this.#received = Buffer.concat([this.#received, this.#room.subarray(0, length)])
     while (this.#received.length >= 4) {
       const size = this.#received.readInt32BE(0)
