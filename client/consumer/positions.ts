@@ -30,7 +30,8 @@ export async function lookUpPositions(
   const grouped = partitions.filter(partition => partition.lookUp === 'committed')
   if (grouped.length > 0) await options.committed?.(grouped, options.signal)
   const open = partitions
-    .filter(partition => partition.lookUp !== null)
+    // One that is still to be placed by its group was taken away while that was asked for.
+    .filter(({ lookUp }) => lookUp !== null && lookUp !== 'committed')
     .map(partition => ({ partition, generation: partition.generation }))
   if (open.length === 0) return
   const found = await listOffsets(

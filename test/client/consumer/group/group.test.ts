@@ -571,6 +571,19 @@ t.test('auto: the consumer protocol where the broker has it, unless assignors ar
   t.same([...new Set(protocols)], ['consumer', 'classic'])
 })
 
+t.test('a consumer that does not get into its group says so', { skip: broker === null }, async t => {
+  const stage = await setUp(t, 1, 'classic')
+  const hanging = broker!.intercept('JoinGroup', () => delay(400))
+  const consumer = await stage.join({ stalledAfterMs: 80 })
+  const stalled = new Promise<StalledEvent>(resolve => consumer.once('stalled', resolve))
+  const { done } = reader(consumer)
+  t.match(await stalled, { reason: 'group', partitions: [] })
+  hanging.stop()
+  await until(() => consumer.assignment.length === 1, 'joined in the end')
+  await consumer.close()
+  await done
+})
+
 t.test('cooperatively only what moves stops', async t => {
   const stage = await setUp(t, 4, 'classic')
   const first = await stage.join({ assignors: ['cooperative-sticky'] })
