@@ -15,9 +15,11 @@ import { CONFIG_TYPE, type ConfigDefinition } from '../config/definition.ts'
 import { CONFIGS_OF_GROUPS, GROUP_CONFIG_BASES, type GroupConfigName } from '../config/group-configs.ts'
 import { TOPIC_CONFIGS, type TopicConfigName } from '../config/topic-configs.ts'
 import { topicNameProblem } from '../controller/topic-names.ts'
+import { onceEach } from '../runtime/once-each.ts'
 import { type ApiHandler } from '../server/handler.ts'
 import { RESOURCE_TOPIC, resourceOf } from './config-resources.ts'
 import { type BrokerContext } from './context.ts'
+import { sideBySide } from './side-by-side.ts'
 
 type Response = Input<typeof DescribeConfigsResponse>
 type ResponseResource = Response['results'][number]
@@ -27,7 +29,15 @@ type AskedResource = DescribeConfigsRequest['resources'][number]
 export function describeConfigsHandler(context: BrokerContext): ApiHandler<DescribeConfigsRequest, Response> {
   return {
     api: API.DescribeConfigs,
-    handle: request => ({ results: request.resources.map(asked => describe(context, request, asked)) }),
+    async handle(request) {
+      // An answer is a hundred times as long as the question: what is asked for twice is told once.
+      const asked = onceEach(
+        request.resources,
+        ({ resourceType, resourceName }) => `${resourceType} ${resourceName}`,
+      )
+      const results = sideBySide(context.env.timers, asked, ({ item }) => describe(context, request, item))
+      return { results: await results }
+    },
   }
 }
 
