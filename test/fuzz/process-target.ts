@@ -215,7 +215,8 @@ async function findSlow(target: WatchedBroker, client: RawClient, inputs: readon
       await target.vitals(true)
       const peer = new HostilePeer(await network.connect(target.address, 5000))
       peer.send(input.bytes, null)
-      await client.request(API.ApiVersions, 3, ABOUT)
+      // The new connection may be looked at after the one that is there already.
+      for (let turn = 0; turn < 5; turn++) await client.request(API.ApiVersions, 3, ABOUT)
       const { longestMs } = await target.vitals(false)
       peer.destroy()
       if (longestMs > LONGEST_MS) last.push({ input, ms: longestMs })

@@ -10,7 +10,7 @@ t.test('results come in order, a slice at a time, with turns for others in betwe
   const items = Array.from({ length: 230 }, (_, i) => i)
   const results = sideBySide(timers, items, async (item, index) => {
     most = Math.max(most, ++underWay)
-    for (let hops = 230 - item; hops > 0; hops--) await null
+    for (let hops = 230 - item; hops > 0; hops--) await Promise.resolve()
     underWay--
     return item * 2 + index
   })
