@@ -9,7 +9,7 @@ import t from 'tap'
 import ts from 'typescript'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-const MAX_FILE_LINES = 640
+const MAX_FILE_LINES = 600
 const MAX_FUNCTION_LINES = 100
 const MAX_LINE_LENGTH = 120
 

@@ -2,109 +2,25 @@
  * Consumers of groups against a whole broker, in both protocols: who reads what, what is committed when, and what
  * becomes of work in hand when partitions move. With SLUICE_TEST_BOOTSTRAP it is held against another broker.
  */
-import t, { type Test } from 'tap'
-import { delay, error as failWith, startBroker } from '../../../../broker/testing.ts'
-import {
-  type Consumer,
-  type ConsumerOptions,
-  Kafka,
-  type KafkaError,
-  type SkippedEvent,
-  type StalledEvent,
-} from '../../../../client/index.ts'
+import t from 'tap'
+import { delay, error as failWith } from '../../../../broker/testing.ts'
+import { type KafkaError, type StalledEvent } from '../../../../client/index.ts'
 import { until } from '../../../helpers/until.ts'
-
-const OTHER = process.env['SLUICE_TEST_BOOTSTRAP']
-const PROTOCOLS = ['classic', 'consumer'] as const
-type Protocol = (typeof PROTOCOLS)[number]
-
-const broker =
-  OTHER === undefined
-    ? await startBroker({
-        configs: {
-          'group.consumer.heartbeat.interval.ms': '100',
-          'group.consumer.min.heartbeat.interval.ms': '50',
-          'group.min.session.timeout.ms': '100',
-        },
-      })
-    : null
-const kafka = new Kafka({
-  brokers: broker?.bootstrap ?? OTHER!,
-  retry: { initialBackoffMs: 10, maxBackoffMs: 50 },
-  metadataMaxAgeMs: 200,
-})
-const admin = kafka.admin()
-const producer = kafka.producer({ lingerMs: 0 })
-t.teardown(async () => {
-  await kafka.close()
-  await broker?.[Symbol.asyncDispose]()
-})
-
-const FAST = { heartbeatIntervalMs: 50, fetchMaxWaitMs: 50, closeTimeoutMs: 1000 } as const
-/** As short as the broker allows. */
-const SESSION_MS = OTHER === undefined ? 300 : 6000
-let made = 0
-
-interface Stage {
-  readonly topic: string
-  readonly groupId: string
-  /** `count` records, dealt out over the partitions in turn; their values are their numbers. */
-  fill(count: number): Promise<void>
-  join(options?: Partial<ConsumerOptions>): Promise<Consumer>
-  committed(): Promise<number[]>
-}
-
-async function setUp(t: Test, partitions: number, protocol: Protocol): Promise<Stage> {
-  const topic = `topic-${process.pid}-${Date.now()}-${++made}`
-  const groupId = `group of ${topic}`
-  await admin.createTopics({ topics: [{ topic, partitions, replicationFactor: 1 }] })
-  let filled = 0
-  return {
-    topic,
-    groupId,
-    async fill(count) {
-      const messages = Array.from({ length: count }, () => ({
-        partition: filled % partitions,
-        value: String(filled++),
-      }))
-      await producer.send({ topic, messages })
-    },
-    async join(options = {}) {
-      const consumer = kafka.consumer({ groupId, protocol, ...FAST, ...options })
-      t.teardown(() => consumer.close())
-      await consumer.subscribe({ topics: [topic], from: 'earliest' })
-      return consumer
-    },
-    async committed() {
-      const all = Array.from({ length: partitions }, (_, partition) => ({ topic, partition }))
-      return (await admin.fetchOffsets({ groupId, partitions: all })).map(({ offset }) => offset)
-    },
-  }
-}
-
-function reader(consumer: Consumer, concurrency = 1): { seen: number[]; done: Promise<void> } {
-  const seen: number[] = []
-  const done = consumer.run({ concurrency, eachMessage: ({ value }) => void seen.push(Number(value)) })
-  return { seen, done }
-}
-
-const numbers = (count: number, from = 0): number[] =>
-  Array.from({ length: count }, (_, index) => from + index)
-const sorted = (values: readonly number[]): number[] => [...values].sort((a, b) => a - b)
-const owned = (consumer: Consumer): string =>
-  consumer.assignment
-    .map(({ partition }) => partition)
-    .sort()
-    .join(' ')
-
-/** A promise that the test keeps when it likes. */
-function gate(): { readonly passed: Promise<void>; open(): void } {
-  let open!: () => void
-  const passed = new Promise<void>(resolve => {
-    open = resolve
-  })
-  return { passed, open }
-}
+import {
+  admin,
+  broker,
+  FAST,
+  gate,
+  kafka,
+  numbers,
+  owned,
+  PROTOCOLS,
+  producer,
+  reader,
+  SESSION_MS,
+  setUp,
+  sorted,
+} from './stage.ts'
 
 for (const protocol of PROTOCOLS) {
   t.test(`${protocol} protocol`, async t => {
@@ -341,7 +257,7 @@ for (const protocol of PROTOCOLS) {
       await until(() => seen.length === 1, 'the first')
       await make(`${prefix}-x`)
       await make(`${prefix}-b`)
-      if (OTHER === undefined || protocol === 'classic') await until(() => seen.length === 2, 'the later one')
+      if (broker !== null || protocol === 'classic') await until(() => seen.length === 2, 'the later one')
       t.same(seen, [`${prefix}-a`, `${prefix}-b`].slice(0, seen.length))
     })
 
@@ -472,142 +388,3 @@ for (const protocol of PROTOCOLS) {
     })
   })
 }
-
-t.test('poison: a record whose handler fails', async t => {
-  t.test('stop: the run fails with the error, and the record comes again', async t => {
-    const stage = await setUp(t, 1, 'classic')
-    await stage.fill(5)
-    const consumer = await stage.join()
-    const eachMessage = ({ value }: { value: Buffer | null }): void => {
-      if (String(value) === '3') throw new Error('cannot digest')
-    }
-    await t.rejects(consumer.run({ eachMessage }), { message: 'cannot digest' })
-    t.same(await stage.committed(), [3])
-  })
-
-  t.test('skip: it is told, and the rest goes on', async t => {
-    const stage = await setUp(t, 1, 'classic')
-    await stage.fill(5)
-    const consumer = await stage.join()
-    const skipped: SkippedEvent[] = []
-    consumer.on('skipped', event => skipped.push(event))
-    const seen: number[] = []
-    void consumer.run({
-      onError: 'skip',
-      eachMessage: ({ value }) => {
-        if (String(value) === '3') throw new Error('cannot digest')
-        seen.push(Number(value))
-      },
-    })
-    await until(() => seen.length === 4, 'the others')
-    t.match(skipped, [{ offset: 3, attempts: 1, error: { message: 'cannot digest' } }])
-  })
-
-  t.test('retry: until it works, in order', async t => {
-    const stage = await setUp(t, 1, 'classic')
-    await stage.fill(5)
-    const consumer = await stage.join()
-    const seen: number[] = []
-    let failures = 0
-    void consumer.run({
-      onError: { attempts: 10, initialBackoffMs: 1 },
-      eachMessage: ({ value }) => {
-        if (String(value) === '3' && failures++ < 4) throw new Error('not yet')
-        seen.push(Number(value))
-      },
-    })
-    await until(() => seen.length === 5, 'all')
-    t.same(seen, numbers(5))
-    t.equal(failures, 5)
-  })
-
-  t.test('dead letter: a copy with its history goes to another topic', async t => {
-    const stage = await setUp(t, 1, 'classic')
-    const dead = await setUp(t, 1, 'classic')
-    await producer.send({
-      topic: stage.topic,
-      messages: [{ key: 'k', value: 'bad', headers: { h: ['1', '2'] } }],
-    })
-    const consumer = await stage.join()
-    const skipped = new Promise<SkippedEvent>(resolve => consumer.once('skipped', resolve))
-    void consumer.run({
-      onError: { attempts: 2, initialBackoffMs: 1, giveUp: { deadLetter: dead.topic } },
-      eachMessage: () => {
-        throw new Error('cannot digest')
-      },
-    })
-    t.match(await skipped, { attempts: 2, deadLetter: dead.topic })
-    const graves = await dead.join()
-    for await (const message of graves.messages()) {
-      t.same([String(message.key), String(message.value)], ['k', 'bad'])
-      t.same(
-        message.headers.map(({ key, value }) => `${key}=${String(value)}`),
-        [
-          'h=1',
-          'h=2',
-          `sluice.dead-letter.topic=${stage.topic}`,
-          'sluice.dead-letter.partition=0',
-          'sluice.dead-letter.offset=0',
-          'sluice.dead-letter.error=Error: cannot digest',
-        ],
-      )
-      break
-    }
-  })
-})
-
-t.test('auto: the consumer protocol where the broker has it, unless assignors are named', async t => {
-  const stage = await setUp(t, 1, 'classic')
-  const protocols: string[] = []
-  for (const options of [{}, { assignors: ['range'] as const }]) {
-    const consumer = kafka.consumer({ groupId: `${stage.groupId} ${protocols.length}`, ...FAST, ...options })
-    consumer.on('joined', event => protocols.push(event.protocol))
-    await consumer.subscribe({ topics: [stage.topic] })
-    const { done } = reader(consumer)
-    await until(() => consumer.assignment.length === 1, 'joined')
-    await consumer.close()
-    await done
-  }
-  t.same([...new Set(protocols)], ['consumer', 'classic'])
-})
-
-t.test('a consumer that does not get into its group says so', { skip: broker === null }, async t => {
-  const stage = await setUp(t, 1, 'classic')
-  const hanging = broker!.intercept('JoinGroup', () => delay(400))
-  const consumer = await stage.join({ stalledAfterMs: 80 })
-  const stalled = new Promise<StalledEvent>(resolve => consumer.once('stalled', resolve))
-  const { done } = reader(consumer)
-  t.match(await stalled, { reason: 'group', partitions: [] })
-  hanging.stop()
-  await until(() => consumer.assignment.length === 1, 'joined in the end')
-  await consumer.close()
-  await done
-})
-
-t.test('cooperatively only what moves stops', async t => {
-  const stage = await setUp(t, 4, 'classic')
-  const first = await stage.join({ assignors: ['cooperative-sticky'] })
-  const a = reader(first)
-  await until(() => first.assignment.length === 4, 'all')
-  const revoked: number[] = []
-  first.on('revoked', places => revoked.push(...places.map(({ partition }) => partition)))
-  const second = await stage.join({ assignors: ['cooperative-sticky'] })
-  const b = reader(second)
-  await until(() => second.assignment.length === 2, 'shared')
-  t.equal(revoked.length, 2)
-  await stage.fill(40)
-  await until(() => a.seen.length + b.seen.length === 40, 'all is read')
-})
-
-t.test('members of both protocols share one group', async t => {
-  const stage = await setUp(t, 4, 'consumer')
-  const first = await stage.join({ protocol: 'classic', assignors: ['range'] })
-  const a = reader(first)
-  await until(() => first.assignment.length === 4, 'all')
-  const second = await stage.join({ protocol: 'consumer' })
-  const b = reader(second)
-  await until(() => first.assignment.length === 2 && second.assignment.length === 2, 'shared')
-  await stage.fill(100)
-  await until(() => a.seen.length + b.seen.length === 100, 'all is read')
-  t.same(sorted([...a.seen, ...b.seen]), numbers(100))
-})
