@@ -48,13 +48,17 @@ t.test("connections that say nothing cost little and are in nobody's way", { tim
   const startedMs = performance.now()
   for (let asked = 0; asked < 50; asked++) await ask()
   const tookMs = (performance.now() - startedMs) / 50
-  const { rssMb, descriptors } = await broker.vitals(true)
+  // The kernel completes connections that the broker takes off its queue one in a turn.
+  let { rssMb, descriptors } = await broker.vitals(true)
+  while (descriptors > 0 && descriptors < before.descriptors + count) {
+    await ask()
+    ;({ rssMb, descriptors } = await broker.vitals(true))
+  }
   const kilobytes = ((rssMb - before.rssMb) * 1024) / count
   t.comment(
     `${count} connections: ${kilobytes.toFixed(1)} KB each, ${tookMs.toFixed(2)} ms for an answer among them`,
   )
   t.ok(kilobytes < KB_PER_CONNECTION, `${kilobytes.toFixed(1)} KB for each connection`)
-  if (descriptors > 0) t.ok(descriptors >= before.descriptors + count, 'all of them are there')
   t.ok(tookMs < 100, `${tookMs.toFixed(2)} ms for an answer`)
   for (const socket of silent) socket.destroy()
   await ask()
