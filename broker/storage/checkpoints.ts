@@ -1,7 +1,7 @@
 /**
  * Small text files that say where things stand, in Kafka's formats: version line, count line, one line for each
  * entry. They are replaced as a whole (temporary file, sync, rename, folder sync) and checked on reading: a torn or
- * foreign file is reported and treated as absent, never half believed. Absent is always safe: more is scanned,
+ * foreign file is reported and treated as absent, never half believed; a file of no bytes has no entries. Absent is always safe: more is scanned,
  * nothing lost.
  */
 import { type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
@@ -103,6 +103,8 @@ async function readCheckpoint(
 }
 
 function parseCheckpoint(text: string, fields: number): string[][] | string {
+  // Kafka makes the file of its cleaner before it has anything to put into it.
+  if (text === '') return []
   const lines = text.split('\n')
   // Every line is ended: a file that does not end so was cut off, perhaps inside a number.
   if (lines.pop() !== '') return 'it does not end with a line end'

@@ -156,7 +156,6 @@ t.test('a torn or foreign checkpoint is reported and counts as absent', async t 
   const disk = new MemoryDisk()
   await disk.makeDirectory('/data')
   const torn = [
-    '',
     '0\n',
     '0\n2\norders 0 12\n',
     '1\n0\n',
@@ -177,6 +176,22 @@ t.test('a torn or foreign checkpoint is reported and counts as absent', async t 
   await put(disk, '/data/leader-epoch-checkpoint', '0\n2\n5 10\n4 20\n')
   t.equal(await readLeaderEpochs(disk, '/data', log), null)
 })
+
+t.test(
+  'a checkpoint without entries is none that is damaged, be it of no bytes as Kafka makes them',
+  async t => {
+    const disk = new MemoryDisk()
+    const log = new CollectingLog()
+    await disk.makeDirectory('/data')
+    for (const content of ['', '0\n0\n']) {
+      await put(disk, '/data/cleaner-offset-checkpoint', content)
+      t.equal((await readOffsetCheckpoint(disk, '/data/cleaner-offset-checkpoint', log)).size, 0)
+      await put(disk, '/data/leader-epoch-checkpoint', content)
+      t.same(await readLeaderEpochs(disk, '/data', log), [])
+    }
+    t.same(log.lines, [])
+  },
+)
 
 t.test('a checkpoint is replaced whole: after a crash it is the old or the new one', async t => {
   const disk = new MemoryDisk({ trackCrashes: true })
