@@ -82,3 +82,19 @@ t.test('a broker in a process stops cleanly on SIGTERM and starts again where it
   await broker.restart()
   t.notMatch(broker.output(), /WARN|ERROR/)
 })
+
+t.test('a broker that does not start says why, and leaves nothing behind', async t => {
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-main-'))
+  const usual = process.env['TMPDIR']
+  process.env['TMPDIR'] = folder
+  t.teardown(async () => {
+    if (usual === undefined) delete process.env['TMPDIR']
+    else process.env['TMPDIR'] = usual
+    await rm(folder, { recursive: true, force: true })
+  })
+  await t.rejects(spawnBroker({ properties: { 'num.partitions': 'zero' } }), { message: /num\.partitions/ })
+  t.same(
+    (await readdir(folder)).filter(name => name.startsWith('sluice')),
+    [],
+  )
+})

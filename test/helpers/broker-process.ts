@@ -35,6 +35,7 @@ export interface BrokerProcessOptions {
   readonly dataFolder?: string
 }
 
+/** Rejects, with what the broker printed, when it does not start; then nothing of it is left. */
 export async function spawnBroker(options: BrokerProcessOptions = {}): Promise<BrokerProcess> {
   const home = await mkdtemp(join(tmpdir(), 'sluice-process-'))
   const dataFolder = options.dataFolder ?? join(home, 'data')
@@ -42,7 +43,14 @@ export async function spawnBroker(options: BrokerProcessOptions = {}): Promise<B
   const lines = Object.entries(options.properties ?? {}).map(([name, value]) => `${name}=${value}`)
   await writeFile(configFile, `${lines.join('\n')}\n`)
 
-  let running = await start(dataFolder, configFile, '127.0.0.1:0')
+  const remove = (): Promise<void> => rm(home, { recursive: true, force: true })
+  let running: Running
+  try {
+    running = await start(dataFolder, configFile, '127.0.0.1:0')
+  } catch (error) {
+    await remove()
+    throw error
+  }
   const { bootstrap } = running
   const broker: BrokerProcess = {
     bootstrap,
@@ -61,7 +69,7 @@ export async function spawnBroker(options: BrokerProcessOptions = {}): Promise<B
     },
     [Symbol.asyncDispose]: async () => {
       await end(running.child, 'SIGKILL')
-      await rm(home, { recursive: true, force: true })
+      await remove()
     },
   }
   return broker
@@ -81,28 +89,36 @@ async function start(dataFolder: string, configFile: string, listen: string): Pr
     { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] },
   )
   let printed = ''
-  const bootstrap = await new Promise<string>((resolve, reject) => {
-    const deadline = setTimeout(() => {
-      child.kill('SIGKILL')
-      reject(new Error(`the broker did not say where it listens within ${START_TIMEOUT_MS} ms:\n${printed}`))
-    }, START_TIMEOUT_MS)
-    const read = (chunk: Buffer): void => {
-      printed += chunk.toString('utf8')
-      const where = /\b(127\.0\.0\.1:\d+)\b/.exec(printed)?.[1]
-      if (where === undefined) return
-      clearTimeout(deadline)
-      resolve(where)
-    }
-    child.stdout?.on('data', read)
-    child.stderr?.on('data', (chunk: Buffer) => {
-      printed += chunk.toString('utf8')
-    })
-    child.once('exit', code => {
-      clearTimeout(deadline)
-      reject(new Error(`the broker ended with ${code} before it listened:\n${printed}`))
-    })
+  child.stdout?.on('data', (chunk: Buffer) => {
+    printed += chunk.toString('utf8')
   })
-  return { child, bootstrap, output: () => printed }
+  child.stderr?.on('data', (chunk: Buffer) => {
+    printed += chunk.toString('utf8')
+  })
+  try {
+    const bootstrap = await new Promise<string>((resolve, reject) => {
+      const deadline = setTimeout(() => {
+        reject(
+          new Error(`the broker did not say where it listens within ${START_TIMEOUT_MS} ms:\n${printed}`),
+        )
+      }, START_TIMEOUT_MS)
+      child.stdout?.on('data', () => {
+        // A chunk may end within the port.
+        const where = /\b(127\.0\.0\.1:\d+)\D/.exec(printed)?.[1]
+        if (where === undefined) return
+        clearTimeout(deadline)
+        resolve(where)
+      })
+      child.once('close', code => {
+        clearTimeout(deadline)
+        reject(new Error(`the broker ended with ${code} before it listened:\n${printed}`))
+      })
+    })
+    return { child, bootstrap, output: () => printed }
+  } catch (error) {
+    await end(child, 'SIGKILL')
+    throw error
+  }
 }
 
 async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {

@@ -22,7 +22,10 @@ export interface Outcome {
   readonly stderr: string
 }
 
-/** Runs a program to its end with `input` on its standard input. Rejects when it takes longer than a minute. */
+/**
+ * Runs a program to its end with `input` on its standard input. Rejects, when it has ended it, where that takes longer
+ * than a minute.
+ */
 export function run(
   command: string,
   args: readonly string[],
@@ -32,9 +35,10 @@ export function run(
     const child = spawn(command, [...args], { stdio: ['pipe', 'pipe', 'pipe'] })
     const stdout: Buffer[] = []
     let stderr = ''
+    let isLate = false
     const deadline = setTimeout(() => {
+      isLate = true
       child.kill('SIGKILL')
-      reject(new Error(`${command} ${args.join(' ')} did not end within ${RUN_TIMEOUT_MS} ms:\n${stderr}`))
     }, RUN_TIMEOUT_MS)
     child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk))
     child.stderr.on('data', (chunk: Buffer) => {
@@ -43,7 +47,9 @@ export function run(
     child.once('error', reject)
     child.once('close', code => {
       clearTimeout(deadline)
-      resolve({ code, stdout: Buffer.concat(stdout), stderr })
+      if (isLate)
+        reject(new Error(`${command} ${args.join(' ')} did not end within ${RUN_TIMEOUT_MS} ms:\n${stderr}`))
+      else resolve({ code, stdout: Buffer.concat(stdout), stderr })
     })
     child.stdin.on('error', () => {
       // The program ended before it read everything; its exit code tells the story.

@@ -22,15 +22,25 @@ export const withoutKafkaTools: string | false =
     : `Apache Kafka's jars are not in ${libs}: npm run kafka-tools`)
 
 // A tool lives for a second: what a JVM does for the long run is wasted on it.
-const JVM = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto', '-Xmx384m']
+const JVM = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-XX:-UsePerfData', '-Xshare:auto', '-Xmx384m']
 
-function jvmArguments(mainClass: string, args: readonly string[]): string[] {
-  return [...JVM, '-cp', join(libs, '*'), mainClass, ...args]
+/** `home` gets what a JVM unpacks, the libraries of its codecs for one, and does not remove when it is killed. */
+function jvmArguments(home: string, mainClass: string, args: readonly string[]): string[] {
+  return [...JVM, `-Djava.io.tmpdir=${home}`, '-cp', join(libs, '*'), mainClass, ...args]
 }
 
 /** Runs one of Kafka's classes to its end. */
-export function runKafka(mainClass: string, args: readonly string[], input = ''): Promise<Outcome> {
-  return run('java', jvmArguments(mainClass, args), input)
+export async function runKafka(
+  mainClass: string,
+  args: readonly string[],
+  input: string | Uint8Array = '',
+): Promise<Outcome> {
+  const home = await mkdtemp(join(tmpdir(), 'sluice-java-'))
+  try {
+    return await run('java', jvmArguments(home, mainClass, args), input)
+  } finally {
+    await rm(home, { recursive: true, force: true, maxRetries: 5 })
+  }
 }
 
 /** What a tool printed; rejects, with its complaints, when it failed. */
@@ -91,7 +101,7 @@ export async function spawnKafka({ properties = {} }: KafkaBrokerOptions = {}): 
     const clusterId = 'QdZp2KGlTxa5qgcUqOen7A'
     await kafkaTool('kafka.tools.StorageTool', ['format', '-t', clusterId, '-c', file])
     const start = async (): Promise<void> => {
-      child = spawn('java', jvmArguments('kafka.Kafka', [file]), {
+      child = spawn('java', jvmArguments(home, 'kafka.Kafka', [file]), {
         cwd: home,
         stdio: ['ignore', 'pipe', 'pipe'],
       })
