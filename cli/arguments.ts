@@ -7,3 +7,7 @@ import { string } from '@oclif/core/args'
 export function requiredArgument(description: string) {
   return string({ required: true, ignoreStdin: true, description })
 }
+
+export function optionalArgument(description: string) {
+  return string({ ignoreStdin: true, description })
+}

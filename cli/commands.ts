@@ -20,6 +20,7 @@ import { GroupDescribe } from './commands/group/describe.ts'
 import { GroupLag } from './commands/group/lag.ts'
 import { GroupList } from './commands/group/list.ts'
 import { GroupSeek } from './commands/group/seek.ts'
+import { GroupWatch } from './commands/group/watch.ts'
 import { LogDump } from './commands/log/dump.ts'
 import { Produce } from './commands/produce.ts'
 import { TopicAddPartitions } from './commands/topic/add-partitions.ts'
@@ -50,6 +51,7 @@ export const COMMANDS = {
   'group:lag': GroupLag,
   'group:list': GroupList,
   'group:seek': GroupSeek,
+  'group:watch': GroupWatch,
   'log:dump': LogDump,
   produce: Produce,
   'topic:add-partitions': TopicAddPartitions,

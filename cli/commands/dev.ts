@@ -1,13 +1,18 @@
 /** `sluice dev`: a broker in memory for trying things, gone when it ends; prints what to do next. */
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { boolean, integer, option, string } from '@oclif/core/flags'
 import { BaseCommand } from '../base-command.ts'
 import { parseAssignments } from '../config-arguments.ts'
 import { CliError, ExitCode, usageError } from '../errors.ts'
+import type { GroupLook } from '../group-watch.ts'
+import { Live } from '../output/live.ts'
+import { renderTable } from '../output/present.ts'
 import { writeOut } from '../output/writer.ts'
 import { paint, say } from '../terminal.ts'
 
 const DEFAULT_PORT = 9092
+const LOOK_EVERY_MS = 1000
 
 export class Dev extends BaseCommand {
   static override readonly summary = 'Run a broker in memory for development'
@@ -38,6 +43,11 @@ export class Dev extends BaseCommand {
       default: true,
       description: 'make topics when they are first used',
     }),
+    groups: boolean({
+      allowNo: true,
+      default: true,
+      description: 'show the groups, with their members and lag, as they come and change',
+    }),
     set: string({
       multiple: true,
       multipleNonGreedy: true,
@@ -67,7 +77,8 @@ export class Dev extends BaseCommand {
     })
     try {
       await writeOut(welcome(broker.bootstrap, Object.keys(topics)))
-      if (!this.signal.aborted) {
+      if (flags.groups) await this.showGroups(broker.bootstrap)
+      else if (!this.signal.aborted) {
         // A signal's listener does not keep the process alive, but the broker's socket does.
         await once(this.signal, 'abort')
       }
@@ -76,7 +87,35 @@ export class Dev extends BaseCommand {
     }
     say('Stopped; nothing is left of it.')
   }
+
+  /** Until the signal aborts. On a terminal a table that is kept up to date; elsewhere a line for each change. */
+  private async showGroups(bootstrap: string): Promise<void> {
+    const [{ Kafka }, { GroupWatcher, GROUP_COLUMNS, newsOf }] = await Promise.all([
+      import('../../client/index.ts'),
+      import('../group-watch.ts'),
+    ])
+    await using kafka = new Kafka({ brokers: bootstrap, clientId: 'sluice-dev' })
+    const watcher = new GroupWatcher(kafka.admin(), null)
+    const live = new Live()
+    let shown = ''
+    let before: readonly GroupLook[] = []
+    while (!this.signal.aborted) {
+      // A broker that does not answer tells why in its own log.
+      const looks = await watcher.look(this.signal).catch(() => before)
+      if (live.onTerminal) {
+        const table = looks.length === 0 ? '' : `\n${renderTable(GROUP_COLUMNS, looks, heading)}`
+        if (table !== shown) await live.show(table)
+        shown = table
+      } else {
+        await writeOut(newsOf(before, looks))
+      }
+      before = looks
+      await sleep(LOOK_EVERY_MS, undefined, { signal: this.signal }).catch(() => undefined)
+    }
+  }
 }
+
+const heading = (text: string): string => paint(process.stdout, 'dim', text)
 
 function parseTopic(text: string): [string, number] {
   const match = /^([\w.-]+)(?::(\d{1,5}))?$/.exec(text)
@@ -112,6 +151,7 @@ function welcome(bootstrap: string, topics: readonly string[]): string {
 ${[
   command(`echo "hello" | sluice produce ${topic}${brokers}`),
   command(`sluice consume ${topic}${brokers}`),
+  command(`sluice consume ${topic} --group readers${brokers}`),
   command(`sluice topic list${brokers}`),
 ].join('\n')}
 

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { sluice, sluiceBinary } from '../helpers/sluice.ts'
+import { until } from '../helpers/until.ts'
 
 t.setTimeout(110_000)
 
@@ -33,7 +34,7 @@ t.test('without a broker', async t => {
   })
 })
 
-t.test('sluice dev says where it listens and ends on a signal', async t => {
+t.test('sluice dev says where it listens, shows groups, and ends on a signal', async t => {
   const child = spawn(
     process.execPath,
     ['--import=tsx', sluiceBinary, 'dev', '--port', '0', '--topic', 'orders:2'],
@@ -43,15 +44,20 @@ t.test('sluice dev says where it listens and ends on a signal', async t => {
   )
   let printed = ''
   child.stdout.setEncoding('utf8')
-  for await (const chunk of child.stdout as AsyncIterable<string>) {
+  child.stdout.on('data', (chunk: string) => {
     printed += chunk
-    if (!printed.includes('Ctrl-C')) continue
-    const bootstrap = /127\.0\.0\.1:\d+/.exec(printed)?.[0] ?? ''
-    const list = await sluice(['topic', 'list', '-b', bootstrap, '-o', 'json'])
-    t.match(JSON.parse(list.stdout.toString()), [{ topic: 'orders', partitions: 2 }])
-    child.kill('SIGINT')
-    break
-  }
+  })
+  await until(() => printed.includes('Ctrl-C'), 'it says how to end it')
+  const bootstrap = /127\.0\.0\.1:\d+/.exec(printed)?.[0] ?? ''
+  const list = await sluice(['topic', 'list', '-b', bootstrap, '-o', 'json'])
+  t.match(JSON.parse(list.stdout.toString()), [{ topic: 'orders', partitions: 2 }])
+  const seek = ['group', 'seek', 'billing', '--to', 'end', '--topic', 'orders', '--yes']
+  t.match(await sluice([...seek, '-b', bootstrap]), { code: 0 })
+  await until(
+    () => /^group billing: Empty, 0 members, 2 partitions, lag 0$/m.test(printed),
+    'the group is shown',
+  )
+  child.kill('SIGINT')
   const [code] = await once(child, 'exit')
   t.equal(code, 0, 'ending it is how it is meant to end')
 })

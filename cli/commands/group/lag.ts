@@ -47,7 +47,7 @@ export class GroupLag extends BaseCommand {
     await this.present({
       data: rows,
       rows,
-      empty: 'Nothing is committed.',
+      empty: 'Nothing is committed, or only for topics that were deleted since.',
       columns: [
         { title: 'group', value: row => row.group },
         { title: 'topic', value: row => row.topic },

@@ -93,7 +93,10 @@ a partition are moved to its start or end. --by with a time counts from now, as 
       signal,
     })
     if (places.length === 0)
-      throw usageError(`Group ${group} has committed nothing.`, 'Name the topics with --topic TOPIC.')
+      throw usageError(
+        `Group ${group} has committed nothing, or only for topics that were deleted since.`,
+        'Name the topics with --topic TOPIC.',
+      )
     const found =
       target.kind === 'time'
         ? await admin.listOffsets({

@@ -24,6 +24,37 @@ t.test('against a broker', async t => {
     t.match(await sluice(['group', 'lag', 'nobody']), { code: 1, stderr: /sluice group list/ })
   })
 
+  await t.test('groups are watched, one look after another', async t => {
+    t.match(
+      await text(['group', 'watch', '-n', '2', '--interval', '10ms']),
+      /billing +Empty +0 +1 +0 +- +-\n\n[\s\S]*billing +Empty +0 +1 +0 +0 +-\n$/,
+    )
+    t.match(await text(['group', 'watch', 'billing', '-n', '1']), /orders +0 +4 +4 +0/)
+    const lines = (await text(['group', 'watch', 'billing', '-n', '2', '-i', '10ms', '-o', 'json'])).trim()
+    t.match(
+      lines.split('\n').map(line => JSON.parse(line) as object),
+      [{ groups: [{ rate: null }] }, { groups: [{ group: 'billing', lag: 0, rate: 0 }] }],
+    )
+    t.match(await text(['group', 'watch', 'nobody', '-n', '1']), /no group nobody yet/)
+  })
+
+  await t.test('offsets of a topic go with it, and what is said of it helps', async t => {
+    await text(['topic', 'create', 'gone'])
+    await text(['produce', 'gone'], 'x\n')
+    await text(['consume', 'gone', '--group', 'leftover', '-n', '1'])
+    await text(['topic', 'delete', 'gone', '--yes'])
+    t.match(await sluice(['group', 'lag', 'leftover']), { code: 0, stderr: /Nothing is committed/ })
+    t.match(await sluice(['group', 'lag', 'leftover', '--topic', 'gone']), {
+      code: 1,
+      stderr: /There is no topic gone/,
+    })
+    t.match(await sluice(['group', 'seek', 'leftover', '--to', 'start', '--yes']), {
+      code: 2,
+      stderr: /deleted[\s\S]*--topic/,
+    })
+    await text(['group', 'delete', 'leftover', '--yes'])
+  })
+
   await t.test('a group is moved, after a question', async t => {
     const after = async (...args: string[]) =>
       (await json<{ partitions: { after: number }[] }>(['group', 'seek', 'billing', ...args])).partitions[0]
