@@ -22,6 +22,11 @@ export interface MemoryDiskOptions {
   readonly trackCrashes?: boolean
   /** Writing beyond it fails with DISK_FULL. Default: no bound. */
   readonly capacityBytes?: number
+  /**
+   * Asynchronous operations take as long as the promise that it returns, null for no time at all. They take place at
+   * its end, but for syncs: those cover what was there when they began.
+   */
+  readonly delay?: (operation: DiskOperation, path: string) => Promise<void> | null
 }
 
 interface FolderNode {
@@ -54,11 +59,13 @@ interface DiskState {
 
 export class MemoryDisk implements Disk {
   readonly #state: DiskState
+  #delay: MemoryDiskOptions['delay']
   /** The life that this view belongs to; null for the disk itself, which outlives all crashes. */
   #ownLife: number | null = null
 
   constructor(options: MemoryDiskOptions = {}, shared?: DiskState) {
     const trackCrashes = options.trackCrashes ?? false
+    this.#delay = options.delay
     this.#state = shared ?? {
       trackCrashes,
       root: newFolder(trackCrashes),
@@ -73,10 +80,10 @@ export class MemoryDisk implements Disk {
 
   /**
    * The same disk as one process sees it: from the next crash on, nothing that still runs in that process changes a
-   * thing. It can be looked at, though.
+   * thing. It can be looked at, though. `delay`: by default that of the disk.
    */
-  view(): MemoryDisk {
-    const view = new MemoryDisk({}, this.#state)
+  view(delay: MemoryDiskOptions['delay'] = this.#delay): MemoryDisk {
+    const view = new MemoryDisk(delay === undefined ? {} : { delay }, this.#state)
     view.#ownLife = this.#state.life
     return view
   }
@@ -127,6 +134,15 @@ export class MemoryDisk implements Disk {
     this.#state.locks.clear()
     this.#crashFolder(this.#state.root, options)
     this.#state.usedBytes = sizeOf(this.#state.root)
+  }
+
+  /**
+   * The process ends and the machine goes on: handles die and locks are free, but nothing that was written is lost, and
+   * nothing of it is any more durable than it was.
+   */
+  endLife(): void {
+    this.#state.life++
+    this.#state.locks.clear()
   }
 
   /** Flips bits of a file, in the visible and in the durable image: bit rot. */
@@ -227,11 +243,13 @@ export class MemoryDisk implements Disk {
   }
 
   async syncDirectory(path: string): Promise<void> {
+    const before = this.#lookup(path)
+    const covered = before?.kind === 'directory' ? before.changes.at(-1) : undefined
     await this.#enter('syncDirectory', path)
     const folder = this.#folderAt(path)
-    if (folder.durable === null) return
-    folder.durable = new Map(folder.names)
-    folder.changes = []
+    if (folder.durable === null || covered === undefined) return
+    const last = folder.changes.indexOf(covered)
+    for (const change of folder.changes.splice(0, last + 1)) applyNames(folder.durable, change)
   }
 
   async readFile(path: string): Promise<Buffer> {
@@ -279,6 +297,8 @@ export class MemoryDisk implements Disk {
     for (const hold of this.#state.holds) {
       if (hold.operation === operation && hold.path.test(path)) await hold.released
     }
+    const delay = this.#delay?.(operation, path) ?? null
+    if (delay !== null) await delay
     const isDead = this.#ownLife !== null && this.#ownLife !== this.#state.life
     if (isDead && operation !== 'list' && operation !== 'read') {
       throw new DiskError('IO_ERROR', path, 'the power was cut in the life of who asks')

@@ -110,11 +110,14 @@ export class MemoryFile implements DiskFile {
   }
 
   async sync(): Promise<void> {
-    await this.#enter('sync')
     const node = this.#node
-    if (node.durable === null) return
-    for (const change of node.changes) applyChange(node.durable, change)
-    node.changes = []
+    // What is written while the sync is under way is not promised to be part of it.
+    const covered = node.changes.at(-1)
+    await this.#enter('sync')
+    if (node.durable === null || covered === undefined) return
+    // Another sync may have been faster.
+    const last = node.changes.indexOf(covered)
+    for (const change of node.changes.splice(0, last + 1)) applyChange(node.durable, change)
   }
 
   async truncate(size: number): Promise<void> {

@@ -269,3 +269,42 @@ t.test('whoever destroys a socket after its end takes nothing more from it', asy
   }
   await listener.close()
 })
+
+t.test(
+  'a sync covers what was there when it began, and nothing that came while it was under way',
+  async t => {
+    const disk = new MemoryDisk({ trackCrashes: true })
+    await disk.makeDirectory('/d')
+    await disk.syncDirectory('/')
+    const releases: (() => void)[] = []
+    const slow = disk.view(operation =>
+      operation.startsWith('sync') ? new Promise<void>(resolve => void releases.push(resolve)) : null,
+    )
+    const file = await slow.open('/d/early', 'create-new')
+    await file.write([Buffer.from('abc')], 0)
+    const syncs = [file.sync(), slow.syncDirectory('/d')]
+    await file.write([Buffer.from('def')], 3)
+    await slow.open('/d/late', 'create-new')
+    for (const release of releases) release()
+    await Promise.all(syncs)
+    disk.crash({ keep: 'none' })
+    t.same(await disk.list('/d'), [{ name: 'early', kind: 'file' }])
+    t.equal((await disk.readFile('/d/early')).toString(), 'abc')
+  },
+)
+
+t.test('the end of a process loses nothing, and makes nothing durable', async t => {
+  const disk = new MemoryDisk({ trackCrashes: true })
+  await disk.makeDirectory('/d')
+  await disk.syncDirectory('/')
+  const life = disk.view()
+  await life.lock('/d/.lock')
+  const file = await life.open('/d/f', 'create-new')
+  await file.write([Buffer.from('abc')], 0)
+  disk.endLife()
+  await t.rejects(file.write([Buffer.from('zombie')], 0), { code: 'IO_ERROR' })
+  await disk.view().lock('/d/.lock')
+  t.equal((await disk.readFile('/d/f')).toString(), 'abc')
+  disk.crash({ keep: 'none' })
+  t.same(await disk.list('/d'), [])
+})
