@@ -10,10 +10,11 @@ import {
 } from '../../client/protocol/messages/describe-topic-partitions.ts'
 import { type Input } from '../../client/protocol/schema.ts'
 import { ZERO_TOPIC_ID } from '../../client/protocol/types.ts'
+import { type TopicImage } from '../controller/image.ts'
 import { type PartitionRecord } from '../controller/records.ts'
 import { isInternalTopic, topicNameProblem } from '../controller/topic-names.ts'
 import { type ApiHandler } from '../server/handler.ts'
-import { ALL_TOPIC_OPERATIONS, type BrokerContext } from './context.ts'
+import { ALL_TOPIC_OPERATIONS, type BrokerContext, leadershipOf } from './context.ts'
 
 type Response = Input<typeof DescribeTopicPartitionsResponse>
 type ResponseTopic = Response['topics'][number]
@@ -58,7 +59,7 @@ function describe(context: BrokerContext, request: DescribeTopicPartitionsReques
       name,
       topicId: topic.topicId,
       isInternal: isInternalTopic(name),
-      partitions: partitions.map(describePartition),
+      partitions: partitions.map(partition => describePartition(context, topic, partition)),
       topicAuthorizedOperations: ALL_TOPIC_OPERATIONS,
     })
     const next = from + partitions.length
@@ -90,16 +91,21 @@ function unknown(name: string): ResponseTopic {
   }
 }
 
-function describePartition(partition: PartitionRecord): ResponseTopic['partitions'][number] {
+function describePartition(
+  context: BrokerContext,
+  topic: TopicImage,
+  partition: PartitionRecord,
+): ResponseTopic['partitions'][number] {
+  const { errorCode, leaderId, offlineReplicas } = leadershipOf(context, topic, partition)
   return {
-    errorCode: partition.leader === -1 ? ErrorCode.LEADER_NOT_AVAILABLE : ErrorCode.NONE,
+    errorCode,
     partitionIndex: partition.partition,
-    leaderId: partition.leader,
+    leaderId,
     leaderEpoch: partition.leaderEpoch,
     replicaNodes: partition.replicas,
     isrNodes: partition.isr,
     eligibleLeaderReplicas: partition.elr,
     lastKnownElr: partition.lastKnownElr,
-    offlineReplicas: [],
+    offlineReplicas,
   }
 }

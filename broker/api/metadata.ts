@@ -17,6 +17,7 @@ import {
   ALL_CLUSTER_OPERATIONS,
   ALL_TOPIC_OPERATIONS,
   type BrokerContext,
+  leadershipOf,
   OPERATIONS_NOT_ASKED,
 } from './context.ts'
 import { createTopics } from './create-topics.ts'
@@ -98,7 +99,7 @@ function answer(
   const operations = request.includeTopicAuthorizedOperations ? ALL_TOPIC_OPERATIONS : OPERATIONS_NOT_ASKED
   const topics: ResponseTopic[] = []
   if (wantsAll(request, apiVersion)) {
-    for (const topic of context.metadata.image.topics()) topics.push(known(topic, operations))
+    for (const topic of context.metadata.image.topics()) topics.push(known(context, topic, operations))
   } else {
     for (const { item: asked } of onceEach(request.topics ?? [], keyOf)) {
       // Versions 10 and 11 have room for ids in the request, and none for an answer without a name.
@@ -136,10 +137,10 @@ function describe(
     const topic = image.topicById(asked.topicId)
     return topic === undefined
       ? unknown(ErrorCode.UNKNOWN_TOPIC_ID, null, asked.topicId)
-      : known(topic, operations)
+      : known(context, topic, operations)
   }
   const topic = image.topic(asked.name)
-  if (topic !== undefined) return known(topic, operations)
+  if (topic !== undefined) return known(context, topic, operations)
   const invalid = topicNameProblem(asked.name)?.error === ErrorCode.INVALID_TOPIC_EXCEPTION
   const error = invalid
     ? ErrorCode.INVALID_TOPIC_EXCEPTION
@@ -151,13 +152,13 @@ function unknown(errorCode: ErrorCode, name: string | null, topicId: TopicId): R
   return { errorCode, name, topicId, partitions: [] }
 }
 
-function known(topic: TopicImage, topicAuthorizedOperations: number): ResponseTopic {
+function known(context: BrokerContext, topic: TopicImage, topicAuthorizedOperations: number): ResponseTopic {
   return {
     errorCode: ErrorCode.NONE,
     name: topic.name,
     topicId: topic.topicId,
     isInternal: isInternalTopic(topic.name),
-    partitions: partitionsOf(topic),
+    partitions: partitionsOf(context, topic),
     topicAuthorizedOperations,
   }
 }
@@ -165,23 +166,32 @@ function known(topic: TopicImage, topicAuthorizedOperations: number): ResponseTo
 /** The image of a topic is never changed, only replaced: what is made from one is made once. */
 const partitionsByImage = new WeakMap<TopicImage, ResponseTopic['partitions']>()
 
-function partitionsOf(topic: TopicImage): ResponseTopic['partitions'] {
+function partitionsOf(context: BrokerContext, topic: TopicImage): ResponseTopic['partitions'] {
+  const describe = (partition: PartitionRecord): ResponseTopic['partitions'][number] =>
+    describePartition(context, topic, partition)
+  // What is offline is not in the image, and rare.
+  if (context.partitions.offline.hasTopic(topic.topicId)) return topic.partitions.map(describe)
   let partitions = partitionsByImage.get(topic)
   if (partitions === undefined) {
-    partitions = topic.partitions.map(describePartition)
+    partitions = topic.partitions.map(describe)
     partitionsByImage.set(topic, partitions)
   }
   return partitions
 }
 
-function describePartition(partition: PartitionRecord): ResponseTopic['partitions'][number] {
+function describePartition(
+  context: BrokerContext,
+  topic: TopicImage,
+  partition: PartitionRecord,
+): ResponseTopic['partitions'][number] {
+  const { errorCode, leaderId, offlineReplicas } = leadershipOf(context, topic, partition)
   return {
-    errorCode: partition.leader === -1 ? ErrorCode.LEADER_NOT_AVAILABLE : ErrorCode.NONE,
+    errorCode,
     partitionIndex: partition.partition,
-    leaderId: partition.leader,
+    leaderId,
     leaderEpoch: partition.leaderEpoch,
     replicaNodes: partition.replicas,
     isrNodes: partition.isr,
-    offlineReplicas: [],
+    offlineReplicas,
   }
 }

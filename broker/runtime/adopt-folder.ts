@@ -35,7 +35,9 @@ export async function adoptFolder(options: {
   const { env, dataFolder, metadata, brokerId } = options
   const { image } = metadata
   if (image.nextProducerId.revision !== 0) return
-  const { partitions } = await surveyFolders(env.disk, dataFolder)
+  const { partitions, unreadable } = await surveyFolders(env.disk, dataFolder)
+  // Which topics there are is settled here for good: none may be missed because it cannot be read today.
+  for (const error of unreadable.values()) throw error
   for (const [name, folders] of byTopic(partitions)) {
     if (image.topic(name) !== undefined) continue
     const refusal = refusalOf(name, folders)

@@ -19,6 +19,7 @@ import {
   writeLeaderEpochs,
   writeOffsetCheckpoint,
 } from '../storage/checkpoints.ts'
+import { type OfflinePartition } from './offline-partitions.ts'
 import { type PartitionHost } from './partition-host.ts'
 
 /** What was known of the partitions when the broker stopped. */
@@ -49,6 +50,13 @@ export async function readLastKnown(env: Env, dataDirectory: string): Promise<La
     logStartOffset: lookUp(logStarts),
     cleanedTo: lookUp(cleaned),
   }
+}
+
+export const NOTHING_KNOWN: LastKnown = {
+  recoveryPoint: () => 0 as Offset,
+  highWatermark: () => 0 as Offset,
+  logStartOffset: () => 0 as Offset,
+  cleanedTo: () => 0 as Offset,
 }
 
 /** Runs one at a time; calls that come while one runs share the next. */
@@ -84,30 +92,45 @@ export class Checkpoints {
   readonly #env: Env
   readonly #dataDirectory: string
   readonly #hosts: () => Iterable<PartitionHost>
+  readonly #offline: Iterable<OfflinePartition>
   readonly #recoveryPoints: Coalesced
   readonly #highWatermarks: Coalesced
   readonly #logStarts: Coalesced
   readonly #cleanedOffsets: Coalesced
 
-  constructor(options: { env: Env; dataDirectory: string; hosts: () => Iterable<PartitionHost> }) {
+  constructor(options: {
+    readonly env: Env
+    readonly dataDirectory: string
+    readonly hosts: () => Iterable<PartitionHost>
+    /** What was known of these stays as it is. */
+    readonly offline: Iterable<OfflinePartition>
+  }) {
     this.#env = options.env
     this.#dataDirectory = options.dataDirectory
     this.#hosts = options.hosts
+    this.#offline = options.offline
     this.#recoveryPoints = new Coalesced(() => this.#writeRecoveryPoints())
     this.#highWatermarks = new Coalesced(() =>
-      this.#write(REPLICATION_OFFSET_CHECKPOINT, host => host.highWatermark),
+      this.#write(
+        REPLICATION_OFFSET_CHECKPOINT,
+        host => host.highWatermark,
+        offline => offline.highWatermark,
+      ),
     )
     this.#logStarts = new Coalesced(() =>
-      this.#write(LOG_START_CHECKPOINT, host => {
-        const { logStartOffset } = host.state
-        return logStartOffset > host.firstOffset ? logStartOffset : null
-      }),
+      this.#write(
+        LOG_START_CHECKPOINT,
+        ({ state: { logStartOffset }, firstOffset }) =>
+          logStartOffset > firstOffset ? logStartOffset : null,
+        ({ logStartOffset }) => (logStartOffset > 0 ? logStartOffset : null),
+      ),
     )
     this.#cleanedOffsets = new Coalesced(() =>
-      this.#write(CLEANER_OFFSET_CHECKPOINT, host => {
-        const { cleanedTo } = host.compaction
-        return cleanedTo > 0 ? cleanedTo : null
-      }),
+      this.#write(
+        CLEANER_OFFSET_CHECKPOINT,
+        ({ compaction: { cleanedTo } }) => (cleanedTo > 0 ? cleanedTo : null),
+        ({ cleanedTo }) => (cleanedTo > 0 ? cleanedTo : null),
+      ),
     )
   }
 
@@ -128,9 +151,28 @@ export class Checkpoints {
     return this.#cleanedOffsets.request()
   }
 
+  /**
+   * What the files say of a partition that is gone must not be believed of a later one with its name: that would be cut
+   * where this one began. `known` is what they may say at most.
+   */
+  async forget(known: {
+    readonly recoveryPoint: number
+    readonly logStartOffset: number
+    readonly cleanedTo: number
+  }): Promise<void> {
+    const saved: Promise<void>[] = []
+    if (known.recoveryPoint > 0) saved.push(this.saveRecoveryPoints())
+    if (known.logStartOffset > 0) saved.push(this.saveLogStarts())
+    if (known.cleanedTo > 0) saved.push(this.saveCleanedOffsets())
+    await Promise.all(saved)
+  }
+
   async #writeRecoveryPoints(): Promise<void> {
     // As of now: what becomes durable while the epochs are written may have an epoch that is not.
-    const entries = this.#entries(host => host.state.durableOffset)
+    const entries = this.#entries(
+      host => host.state.durableOffset,
+      offline => offline.recoveryPoint,
+    )
     for (const host of [...this.#hosts()]) await this.saveEpochs(host)
     await writeOffsetCheckpoint(
       this.#env.disk,
@@ -147,16 +189,24 @@ export class Checkpoints {
     host.epochsSaved(version)
   }
 
-  async #write(name: string, offsetOf: (host: PartitionHost) => Offset | null): Promise<void> {
-    await writeOffsetCheckpoint(this.#env.disk, `${this.#dataDirectory}/${name}`, this.#entries(offsetOf))
+  async #write(name: string, ...offsetOf: OffsetOf): Promise<void> {
+    const path = `${this.#dataDirectory}/${name}`
+    await writeOffsetCheckpoint(this.#env.disk, path, this.#entries(...offsetOf))
   }
 
-  #entries(offsetOf: (host: PartitionHost) => Offset | null): OffsetCheckpointEntry[] {
+  /** Where an offset is null there is nothing to say. */
+  #entries(...[ofHost, ofOffline]: OffsetOf): OffsetCheckpointEntry[] {
     const entries: OffsetCheckpointEntry[] = []
-    for (const host of this.#hosts()) {
-      const offset = offsetOf(host)
-      if (offset !== null) entries.push({ topic: host.topicName, partition: host.partition, offset })
+    const add = (topic: string, partition: number, offset: Offset | null): void => {
+      if (offset !== null) entries.push({ topic, partition, offset })
     }
+    for (const host of this.#hosts()) add(host.topicName, host.partition, ofHost(host))
+    for (const offline of this.#offline) add(offline.topicName, offline.partition, ofOffline(offline))
     return entries
   }
 }
+
+type OffsetOf = readonly [
+  ofHost: (host: PartitionHost) => Offset | null,
+  ofOffline: (offline: OfflinePartition) => Offset | null,
+]

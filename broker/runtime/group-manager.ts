@@ -188,7 +188,9 @@ export class GroupManager {
     const refusal = await this.ensureOffsetsTopic()
     const topic = this.#topic
     if (refusal !== null || topic === undefined) return { broker: -1, refusal: refusal ?? UNAVAILABLE }
-    const broker = topic.partitions[partitionOfGroup(groupId, topic.partitions.length)]?.leader ?? -1
+    const index = partitionOfGroup(groupId, topic.partitions.length)
+    const isOffline = this.#options.partitions.offline.has(topic.topicId, index)
+    const broker = isOffline ? -1 : (topic.partitions[index]?.leader ?? -1)
     return { broker, refusal: broker === -1 ? UNAVAILABLE : null }
   }
 

@@ -6,6 +6,7 @@
 import { type TopicId } from '../../client/protocol/types.ts'
 import { type Disk, DiskError, type Env } from '../env.ts'
 import { METADATA_FOLDER } from '../metastore/embedded.ts'
+import { deletedFolderName } from '../storage/file-names.ts'
 import { MetadataFileError, readPartitionMetadata } from '../storage/metadata-files.ts'
 import { DataFolderError } from './data-folder.ts'
 
@@ -21,6 +22,8 @@ export interface FolderSurvey {
   readonly partitions: readonly PartitionFolder[]
   /** Left over from deletions that a stop has cut short. */
   readonly deleted: readonly string[]
+  /** Folders of partitions of which could not be read whose they are, by name. */
+  readonly unreadable: ReadonlyMap<string, Error>
 }
 
 /** Folders of cluster metadata, ours and Kafka's own, look like partitions and are none. */
@@ -37,18 +40,27 @@ export function partitionFolderName(topicName: string, partition: number): strin
 export async function surveyFolders(disk: Disk, dataDirectory: string): Promise<FolderSurvey> {
   const partitions: PartitionFolder[] = []
   const deleted: string[] = []
+  const unreadable = new Map<string, Error>()
   for (const { name, kind } of await disk.list(dataDirectory)) {
     if (kind !== 'directory' || NO_PARTITIONS.has(name)) continue
     if (DELETED_NAME.test(name)) deleted.push(name)
     const match = FOLDER_NAME.exec(name)
     if (match === null || String(Number(match[2])) !== match[2]) continue
-    const topicId = await readTopicId(disk, `${dataDirectory}/${name}`)
-    partitions.push({ topicName: match[1]!, partition: Number(match[2]), topicId })
+    try {
+      const topicId = await readTopicId(disk, `${dataDirectory}/${name}`)
+      partitions.push({ topicName: match[1]!, partition: Number(match[2]), topicId })
+    } catch (error) {
+      if (!(error instanceof DiskError || error instanceof DataFolderError)) throw error
+      unreadable.set(name, error)
+    }
   }
-  return { partitions, deleted }
+  return { partitions, deleted, unreadable }
 }
 
-/** The same for the folder of one partition; with thousands of others beside it, those are not looked at. */
+/**
+ * The same for the folder of one partition; with thousands of others beside it, those are not looked at. Rejects where it
+ * cannot be read.
+ */
 export async function surveyFolder(
   disk: Disk,
   dataDirectory: string,
@@ -56,14 +68,15 @@ export async function surveyFolder(
   partition: number,
 ): Promise<FolderSurvey> {
   const directory = `${dataDirectory}/${partitionFolderName(topicName, partition)}`
+  const nothingElse = { deleted: [], unreadable: new Map() }
   try {
     await disk.list(directory)
   } catch (error) {
-    if (error instanceof DiskError && error.code === 'NOT_FOUND') return { partitions: [], deleted: [] }
+    if (error instanceof DiskError && error.code === 'NOT_FOUND') return { partitions: [], ...nothingElse }
     throw error
   }
   const topicId = await readTopicId(disk, directory)
-  return { partitions: [{ topicName, partition, topicId }], deleted: [] }
+  return { partitions: [{ topicName, partition, topicId }], ...nothingElse }
 }
 
 /** Null where the folder does not say. Rejects with a `DataFolderError` where what it says makes no sense. */
@@ -89,6 +102,14 @@ export async function moveAside(env: Env, dataDirectory: string, folder: string)
   await env.disk.rename(`${dataDirectory}/${folder}`, `${dataDirectory}/${aside}`)
   await env.disk.syncDirectory(dataDirectory)
   return aside
+}
+
+/** Deletes the folder of a partition that is not open; what a crash leaves of it the next start removes. */
+export async function deleteFolder(env: Env, dataDirectory: string, folder: string): Promise<void> {
+  const renamed = `${dataDirectory}/${deletedFolderName(folder, freshSuffix(env))}`
+  await env.disk.rename(`${dataDirectory}/${folder}`, renamed)
+  await env.disk.syncDirectory(dataDirectory)
+  await env.disk.removeTree(renamed)
 }
 
 /** Makes the name of a renamed folder one of its kind: 32 hexadecimal digits. */

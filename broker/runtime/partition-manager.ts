@@ -6,20 +6,22 @@
  * an unclean stop.
  */
 import { assert } from '../../client/protocol/assert.ts'
-import { type Offset, type TopicId } from '../../client/protocol/types.ts'
+import { type TopicId } from '../../client/protocol/types.ts'
 import { type Env } from '../env.ts'
 import { type LogConfig } from '../log/config.ts'
 import { parentOf } from '../storage/checkpoints.ts'
 import { writePartitionMetadata } from '../storage/metadata-files.ts'
 import { SharedStorage } from '../storage/shared-storage.ts'
 import { type TailCache } from '../storage/tail-cache.ts'
-import { Checkpoints, type LastKnown, readLastKnown } from './checkpoints.ts'
+import { Checkpoints, type LastKnown, NOTHING_KNOWN, readLastKnown } from './checkpoints.ts'
 import { type DataFolder } from './data-folder.ts'
 import { DeadlineQueue } from './deadline-queue.ts'
 import { DiskScheduler } from './disk-scheduler.ts'
 import { type CleanerConfig, DEFAULT_CLEANER_CONFIG, LogCleaner } from './log-cleaner.ts'
+import { isOutOfOrder, OfflinePartitions } from './offline-partitions.ts'
 import { openPartition } from './open-partition.ts'
 import {
+  deleteFolder,
   type FolderSurvey,
   freshSuffix,
   moveAside,
@@ -81,12 +83,8 @@ export interface PartitionManagerOptions {
 /** How often files that were renamed to be deleted are looked at. */
 const PURGE_MS = 10_000
 
-const NOTHING_KNOWN: LastKnown = {
-  recoveryPoint: () => 0 as Offset,
-  highWatermark: () => 0 as Offset,
-  logStartOffset: () => 0 as Offset,
-  cleanedTo: () => 0 as Offset,
-}
+/** All that checkpoints may say. */
+const EVERYTHING = { recoveryPoint: 1, logStartOffset: 1, cleanedTo: 1 }
 
 export class PartitionManager {
   readonly #env: Env
@@ -99,6 +97,7 @@ export class PartitionManager {
   readonly #ticker: Ticker
   readonly #cleaner: LogCleaner
   readonly #topics = new Map<TopicId, Map<number, PartitionHost>>()
+  readonly #offline = new OfflinePartitions()
   /** The last piece of work on each folder; the next one waits for it. */
   readonly #work = new Map<string, Promise<unknown>>()
   #halted = false
@@ -116,6 +115,7 @@ export class PartitionManager {
       env,
       dataDirectory: options.dataFolder.path,
       hosts: () => this.hosts(),
+      offline: this.#offline,
     })
     this.#ticker = new Ticker({ clock, timers, log })
     this.#cleaner = new LogCleaner({
@@ -146,8 +146,8 @@ export class PartitionManager {
 
   /**
    * Opens the given partitions, recovering those that were not closed cleanly, and makes those that have no folder yet.
-   * Folders that belong to none of them are reported and moved aside. Rejects when one cannot be opened: what lies on
-   * the disk is then as it was found, but for what recovery sets right.
+   * Folders that belong to none of them are reported and moved aside. One that cannot be opened is offline until the
+   * next start; where that is true of all of them it rejects, for then the disk is what fails.
    */
   async start(assignments: readonly PartitionAssignment[]): Promise<void> {
     assert(this.#state === 'new', 'a partition manager is started once')
@@ -156,12 +156,25 @@ export class PartitionManager {
     const present = await this.#setAside(survey, assignments)
     const known = await readLastKnown(this.#env, path)
     const report = new RecoveryReport(this.#env, assignments.length, cleanShutdown)
+    const outdated = { recoveryPoint: 0, logStartOffset: 0, cleanedTo: 0 }
     try {
       await inParallel(assignments, this.#config.parallelRecoveries, async assignment => {
-        const isNew = !present.has(partitionFolderName(assignment.topicName, assignment.partition))
-        await this.#open(assignment, isNew, cleanShutdown, isNew ? NOTHING_KNOWN : known, report)
+        const folder = partitionFolderName(assignment.topicName, assignment.partition)
+        const unreadable = survey.unreadable.get(folder)
+        const isNew = unreadable === undefined && !present.has(folder)
+        const lastKnown = isNew ? NOTHING_KNOWN : known
+        if (isNew) addKnown(outdated, known, assignment)
+        try {
+          if (unreadable !== undefined) throw unreadable
+          await this.#open(assignment, isNew, cleanShutdown, lastKnown, report)
+        } catch (error) {
+          if (!isOutOfOrder(error)) throw error
+          this.#goesOffline(assignment, lastKnown, error)
+        }
         report.opened()
       })
+      const [first] = this.#offline
+      if (first !== undefined && this.#offline.size === assignments.length) throw first.error
     } catch (error) {
       this.#dataFolder.markUnclean()
       await this.#closeAll(false)
@@ -169,11 +182,30 @@ export class PartitionManager {
     } finally {
       report.end()
     }
+    this.#offline.report(this.#env.log)
     this.#state = 'running'
     if (!cleanShutdown) await this.#checkpoints.saveRecoveryPoints()
+    // A new folder may have the name of one of which the checkpoints still tell.
+    await this.#checkpoints.forget(outdated)
     this.#startTicks()
     this.#cleaner.start()
     void this.#removeDeleted(survey.deleted)
+  }
+
+  /** Whether it was recovered is not known: the next start has to look, however this one ends. */
+  #goesOffline(assignment: PartitionAssignment, known: LastKnown, error: Error): void {
+    const { topicId, topicName, partition } = assignment
+    this.#dataFolder.markUnclean()
+    this.#offline.add({
+      topicId,
+      topicName,
+      partition,
+      error,
+      recoveryPoint: known.recoveryPoint(topicName, partition),
+      highWatermark: known.highWatermark(topicName, partition),
+      logStartOffset: known.logStartOffset(topicName, partition),
+      cleanedTo: known.cleanedTo(topicName, partition),
+    })
   }
 
   /**
@@ -215,7 +247,12 @@ export class PartitionManager {
     return this.#topics.get(topicId)?.get(partition)
   }
 
-  /** All partitions, in no particular order. */
+  /** The partitions that belong here and could not be opened. */
+  get offline(): Pick<OfflinePartitions, 'has' | 'hasTopic'> {
+    return this.#offline
+  }
+
+  /** All partitions that are open, in no particular order. */
   *hosts(): Generator<PartitionHost, void, undefined> {
     for (const partitions of this.#topics.values()) yield* partitions.values()
   }
@@ -228,8 +265,10 @@ export class PartitionManager {
       if (this.#state !== 'running') throw new Error(`${folder} cannot be made: the broker is stopping`)
       const present = this.get(topicId, partition)
       if (present !== undefined) return present
+      assert(!this.#offline.has(topicId, partition), 'what is offline is not made anew')
       const survey = await surveyFolder(this.#env.disk, this.#dataFolder.path, topicName, partition)
       const kept = await this.#setAside(survey, [assignment])
+      if (survey.partitions.length > kept.size) await this.#forget(folder, EVERYTHING)
       // A folder of its own that is there already is left from a creation that was cut short: it is looked through.
       return this.#open(assignment, !kept.has(folder), false, NOTHING_KNOWN, null)
     })
@@ -238,24 +277,47 @@ export class PartitionManager {
   /** From the moment of the call on the partition is gone; resolves when its folder is renamed durably. */
   async delete(topicId: TopicId, partition: number): Promise<void> {
     const host = this.get(topicId, partition)
-    if (host === undefined) return
+    if (host === undefined) {
+      await this.#deleteOffline(topicId, partition)
+      return
+    }
     const partitions = this.#topics.get(topicId)!
     partitions.delete(partition)
     if (partitions.size === 0) this.#topics.delete(topicId)
     host.leave()
-    if (host.compaction.cleanedTo > 0) await this.#forgetCleaned(host.name)
-    await this.#oneAtATime(host.name, () => host.delete(freshSuffix(this.#env)))
+    await this.#oneAtATime(host.name, async () => {
+      try {
+        await host.delete(freshSuffix(this.#env))
+      } finally {
+        const { logEndOffset: recoveryPoint, logStartOffset } = host.state
+        await this.#forget(host.name, { recoveryPoint, logStartOffset, cleanedTo: host.compaction.cleanedTo })
+      }
+    })
   }
 
-  /** A topic of the same name must not be taken for compacted as far as this one was. */
-  async #forgetCleaned(name: string): Promise<void> {
+  /** Where its folder cannot be renamed either it stays, and the next start moves it aside. */
+  async #deleteOffline(topicId: TopicId, partition: number): Promise<void> {
+    const offline = this.#offline.remove(topicId, partition)
+    if (offline === undefined) return
+    const folder = partitionFolderName(offline.topicName, partition)
+    await this.#oneAtATime(folder, async () => {
+      try {
+        await deleteFolder(this.#env, this.#dataFolder.path, folder)
+      } catch (error) {
+        this.#env.log.error(
+          'a partition that was offline was deleted, and its folder cannot be; remove it by hand',
+          { folder, error },
+        )
+      }
+      await this.#forget(folder, offline)
+    })
+  }
+
+  async #forget(name: string, known: Parameters<Checkpoints['forget']>[0]): Promise<void> {
     try {
-      await this.#checkpoints.saveCleanedOffsets()
+      await this.#checkpoints.forget(known)
     } catch (error) {
-      this.#env.log.warn('it could not be noted that a compacted partition is gone', {
-        partition: name,
-        error,
-      })
+      this.#env.log.warn('it could not be noted that a partition is gone', { partition: name, error })
     }
   }
 
@@ -320,6 +382,13 @@ export class PartitionManager {
       ]),
     )
     const kept = new Set<string>()
+    for (const [folder, error] of survey.unreadable) {
+      if (wanted.has(folder)) continue
+      this.#env.log.error(
+        'a folder that belongs to no partition of this cluster cannot be read, and stays where it is',
+        { folder, error },
+      )
+    }
     for (const { topicName, partition, topicId } of survey.partitions) {
       const name = partitionFolderName(topicName, partition)
       const owner = wanted.get(name)
@@ -391,6 +460,16 @@ export class PartitionManager {
     this.#dataFolder.markUnclean()
     this.#onFatal(error)
   }
+}
+
+function addKnown(
+  sum: { recoveryPoint: number; logStartOffset: number; cleanedTo: number },
+  known: LastKnown,
+  { topicName, partition }: PartitionAssignment,
+): void {
+  sum.recoveryPoint += known.recoveryPoint(topicName, partition)
+  sum.logStartOffset += known.logStartOffset(topicName, partition)
+  sum.cleanedTo += known.cleanedTo(topicName, partition)
 }
 
 /** Runs `work` on all of `items`, `limit` at a time; rejects with the first error after those under way have ended. */
