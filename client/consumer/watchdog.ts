@@ -31,8 +31,8 @@ export class Watchdog {
   #taken = -1
   #sinceMs = 0
   readonly #work = new Map<object, { position: number; sinceMs: number }>()
-  /** Reported once, until something moves again. */
-  #reported = false
+  /** What was reported: once, until something moves again or something else stands in the way. */
+  #reported: StalledEvent['reason'] | null = null
 
   /** `periodMs` 0: never looks. */
   constructor(
@@ -49,7 +49,7 @@ export class Watchdog {
 
   start(): void {
     if (this.#periodMs === 0 || this.#timer !== null) return
-    this.#reported = false
+    this.#reported = null
     this.#taken = -1
     this.#look()
   }
@@ -75,13 +75,16 @@ export class Watchdog {
     const handlerMs = Math.max(nowMs - this.#sinceMs, this.#longestWorkMs(working, nowMs))
     const brokerMs = isFetching && !hasData ? nowMs - lastAnswerMs : 0
     const groupMs = memberlessSinceMs === null ? 0 : nowMs - memberlessSinceMs
-    const stalled = Math.max(handlerMs, brokerMs, groupMs) >= this.#periodMs
-    if (stalled && !this.#reported) {
-      if (handlerMs >= this.#periodMs) this.#onStalled('handler', handlerMs)
-      else if (groupMs >= this.#periodMs) this.#onStalled('group', groupMs)
-      else this.#onStalled('broker', brokerMs)
-    }
-    this.#reported = stalled
+    if (handlerMs >= this.#periodMs) this.#report('handler', handlerMs)
+    else if (groupMs >= this.#periodMs) this.#report('group', groupMs)
+    else if (brokerMs >= this.#periodMs) this.#report('broker', brokerMs)
+    else this.#reported = null
+  }
+
+  #report(reason: StalledEvent['reason'], forMs: number): void {
+    if (this.#reported === reason) return
+    this.#reported = reason
+    this.#onStalled(reason, forMs)
   }
 
   #longestWorkMs(working: Pulse['working'], nowMs: number): number {
