@@ -56,6 +56,11 @@ const CONSUMER = {
     doc: 'Most that a group may set as its consumer.heartbeat.interval.ms.',
   }),
   'group.consumer.max.size': int({ default: INT_MAX, min: 1, doc: 'Most members of a consumer group.' }),
+  'group.consumer.assignment.interval.ms': int({
+    default: 0,
+    min: 0,
+    doc: 'Least time between two assignments of a consumer group: whoever joins meanwhile is answered with the next one. Groups of thousands of members and partitions wait up to a second by themselves.',
+  }),
   'group.consumer.assignors': list<'uniform' | 'range'>({
     default: 'uniform,range',
     oneOf: ['uniform', 'range'],

@@ -21,6 +21,11 @@ export interface GroupCoordinatorConfig {
   readonly consumerHeartbeatIntervalMs: number
   /** `group.consumer.max.size`: members of a consumer group. */
   readonly consumerMaxSize: number
+  /**
+   * `group.consumer.assignment.interval.ms` (KIP-1263): the least time between two assignments of one group. Large
+   * groups have one of their own (`consumer-target.ts`).
+   */
+  readonly consumerAssignmentIntervalMs: number
   /** `group.consumer.assignors`: the first is the default. */
   readonly consumerAssignors: readonly AssignorName[]
   /** `group.consumer.migration.policy`: which way a group may change its protocol while it has members. */

@@ -2,13 +2,16 @@
  * A consumer group as it will be after the decision at hand. Every change goes both into the draft, for what is decided
  * next, and as a record into the decision: the log alone changes the group.
  */
+import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type TopicId } from '../../client/protocol/types.ts'
 import {
   type ConsumerGroup,
   type ConsumerMember,
   type ResolvedPattern,
   type TopicChecks,
+  type WaitingHeartbeat,
 } from './consumer-group.ts'
+import { type CountedSubscription, countSubscription, subscribeAlike } from './consumer-subscriptions.ts'
 import { type DecisionBuilder } from './decision.ts'
 import { Overlay } from './overlay.ts'
 import { hasPartition, type PartitionSet, samePartitions, toTopicPartitions } from './partition-sets.ts'
@@ -23,11 +26,14 @@ export class ConsumerDraft {
   epoch: number
   metadataHash: bigint
   assignmentEpoch: number
+  assignmentTimestamp: number
   checks: TopicChecks
   readonly members: Overlay<ConsumerMember>
   readonly instances: Overlay<string>
   readonly target: Overlay<PartitionSet>
   readonly patterns: Overlay<ResolvedPattern>
+  readonly subscriptions: Overlay<CountedSubscription>
+  readonly waiting: Overlay<WaitingHeartbeat>
 
   constructor(group: ConsumerGroup, out: DecisionBuilder) {
     this.groupId = group.groupId
@@ -36,15 +42,23 @@ export class ConsumerDraft {
     this.epoch = group.epoch
     this.metadataHash = group.metadataHash
     this.assignmentEpoch = group.assignmentEpoch
+    this.assignmentTimestamp = group.assignmentTimestamp
     this.checks = group.checks
     this.members = new Overlay(group.members)
     this.instances = new Overlay(group.instances)
     this.target = new Overlay(group.target)
     this.patterns = new Overlay(group.patterns)
+    this.subscriptions = new Overlay(group.subscriptions)
+    this.waiting = new Overlay(group.waiting)
   }
 
   /** Who a member is and what it reads. */
   describe(member: ConsumerMember): void {
+    const previous = this.members.get(member.memberId)
+    if (previous === undefined || !subscribeAlike(previous, member)) {
+      if (previous !== undefined) countSubscription(this.subscriptions, previous, -1)
+      countSubscription(this.subscriptions, member, 1)
+    }
     this.members.set(member.memberId, member)
     if (member.instanceId !== null) this.instances.set(member.instanceId, member.memberId)
     this.#out.record({
@@ -93,7 +107,10 @@ export class ConsumerDraft {
 
   removeMember(member: ConsumerMember): void {
     const key = { groupId: this.groupId, memberId: member.memberId }
+    const known = this.members.get(member.memberId)
+    if (known !== undefined) countSubscription(this.subscriptions, known, -1)
     this.members.delete(member.memberId)
+    this.refuseWaiting(member.memberId)
     if (member.instanceId !== null && this.instances.get(member.instanceId) === member.memberId) {
       this.instances.delete(member.instanceId)
     }
@@ -101,6 +118,19 @@ export class ConsumerDraft {
     this.#out.record({ type: 'consumer-group-current-member', key, value: null })
     this.#out.record({ type: 'consumer-group-target-member', key, value: null })
     this.#out.record({ type: 'consumer-group-member', key, value: null })
+  }
+
+  /** Whoever waits for the next target in the name of this member is not a member any more. */
+  refuseWaiting(memberId: string): void {
+    const waiting = this.waiting.get(memberId)
+    if (waiting === undefined) return
+    this.waiting.delete(memberId)
+    this.#out.reply('consumer-group-heartbeat', waiting.token, {
+      errorCode: ErrorCode.UNKNOWN_MEMBER_ID,
+      errorMessage: `Member ${memberId} is not a member of group ${this.groupId} any more.`,
+      memberEpoch: 0,
+      heartbeatIntervalMs: 0,
+    })
   }
 
   setEpoch(epoch: number, metadataHash: bigint): void {
@@ -132,6 +162,7 @@ export class ConsumerDraft {
 
   setAssignmentEpoch(epoch: number): void {
     this.assignmentEpoch = epoch
+    this.assignmentTimestamp = this.#out.nowMs
     this.#out.record({
       type: 'consumer-group-target',
       key: { groupId: this.groupId },
@@ -181,12 +212,14 @@ export class ConsumerDraft {
 
   /** To be called last. */
   finish(): void {
-    if (this.checks === this.#group.checks && this.#expectedJoins.size === 0) return
+    const isSame = this.checks === this.#group.checks && this.waiting.changes.size === 0
+    if (isSame && this.#expectedJoins.size === 0) return
     this.#out.change({
       kind: 'consumer-group',
       groupId: this.groupId,
       checks: this.checks,
       expectedJoins: this.#expectedJoins,
+      waiting: this.waiting.changes,
     })
   }
 }

@@ -7,6 +7,7 @@
  *   member epoch      the assignment epoch that the member has reached
  */
 import { type TopicId } from '../../client/protocol/types.ts'
+import { type CountedSubscription, countSubscription, subscribeAlike } from './consumer-subscriptions.ts'
 import { NO_PARTITIONS, type PartitionSet, partitionSet } from './partition-sets.ts'
 import { type ConsumerGroupMemberMetadataValue } from './record-schemas.ts'
 import { type ConsumerGroupRecord } from './records.ts'
@@ -68,6 +69,17 @@ export interface TopicChecks {
   readonly patternsMatchedMs: number | null
 }
 
+/** A heartbeat that is answered with the next target. */
+export interface WaitingHeartbeat {
+  readonly token: number
+  /** Of the group: answered with a target of this epoch or a later one. */
+  readonly groupEpoch: number
+  /** What the member said that it has; null: as before. */
+  readonly owned: PartitionSet | null
+  /** What the member was last told to have; null: it is told in any case. */
+  readonly known: PartitionSet | null
+}
+
 const NO_CHECKS: TopicChecks = { topicsVersion: null, patternsMatchedMs: null }
 
 export function newMember(memberId: string): ConsumerMember {
@@ -108,6 +120,10 @@ export class ConsumerGroup {
   checks: TopicChecks = NO_CHECKS
   /** Volatile. Members that speak the classic protocol and have been told to join again. */
   readonly expectedJoins = new Set<string>()
+  /** Volatile. By member id. */
+  readonly waiting = new Map<string, WaitingHeartbeat>()
+  /** What members subscribe to, each kind once. */
+  readonly subscriptions = new Map<string, CountedSubscription>()
 
   constructor(groupId: string) {
     this.groupId = groupId
@@ -156,12 +172,15 @@ export class ConsumerGroup {
       this.instances.delete(previous.instanceId)
     }
     if (value === null) {
-      if (previous !== undefined) this.#disown(previous)
+      if (previous !== undefined) {
+        this.#disown(previous)
+        countSubscription(this.subscriptions, previous, -1)
+      }
       this.members.delete(memberId)
       this.expectedJoins.delete(memberId)
       return
     }
-    this.members.set(memberId, {
+    this.#put({
       ...(previous ?? newMember(memberId)),
       instanceId: value.instanceId,
       rackId: value.rackId,
@@ -184,7 +203,7 @@ export class ConsumerGroup {
     if (previous !== undefined) this.#disown(previous)
     if (value === null) {
       if (previous === undefined) return
-      this.members.set(key.memberId, {
+      this.#put({
         ...previous,
         memberEpoch: LEAVE_EPOCH,
         previousMemberEpoch: LEAVE_EPOCH,
@@ -196,7 +215,7 @@ export class ConsumerGroup {
     }
     const assigned = partitionSet(value.assignedPartitions)
     const pendingRevocation = partitionSet(value.partitionsPendingRevocation)
-    this.members.set(key.memberId, {
+    this.#put({
       ...(previous ?? newMember(key.memberId)),
       memberEpoch: value.memberEpoch,
       previousMemberEpoch: value.previousMemberEpoch,
@@ -206,6 +225,18 @@ export class ConsumerGroup {
     })
     this.#own(key.memberId, assigned)
     this.#own(key.memberId, pendingRevocation)
+  }
+
+  #put(member: ConsumerMember): void {
+    const previous = this.members.get(member.memberId)
+    if (previous === undefined || !subscribeAlike(previous, member)) {
+      if (previous !== undefined) countSubscription(this.subscriptions, previous, -1)
+      // One list of names for all who read the same, and one look is enough to know it.
+      const { names } = countSubscription(this.subscriptions, member, 1)
+      this.members.set(member.memberId, { ...member, subscribedTopicNames: names })
+    } else {
+      this.members.set(member.memberId, { ...member, subscribedTopicNames: previous.subscribedTopicNames })
+    }
   }
 
   #own(memberId: string, set: PartitionSet): void {

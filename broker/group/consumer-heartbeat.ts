@@ -15,11 +15,12 @@ import {
   newMember,
 } from './consumer-group.ts'
 import {
+  answerHeartbeat,
   type ConsumerWork,
   cancelTimers,
   describeMember,
   forgetPattern,
-  refreshTarget,
+  refreshTargetInTime,
   replaceStaticMember,
   resolvePattern,
   startMemberSession,
@@ -27,7 +28,7 @@ import {
   workOn,
 } from './consumer-work.ts'
 import { type ShardWork } from './offset-commands.ts'
-import { isSubset, NO_PARTITIONS, partitionSet, samePartitions, toTopicPartitions } from './partition-sets.ts'
+import { isSubset, NO_PARTITIONS, partitionSet } from './partition-sets.ts'
 import { upgrade, upgradeProblem } from './protocol-change.ts'
 import { timerKey } from './timer-keys.ts'
 import { type ConsumerGroupHeartbeatCommand } from './types.ts'
@@ -95,23 +96,20 @@ function decideOnGroup(work: ConsumerWork, shard: ShardWork, command: ConsumerGr
   const updated = updatedMember(before, command)
   const isChanged = describeMember(work, before, updated, found.kind === 'new')
   const isPatternNew = updatePattern(work, before.subscribedTopicRegex, updated.subscribedTopicRegex)
-  refreshTarget(work, isChanged || isPatternNew)
+  const isNew = isChanged || isPatternNew
+  const isUpToDate = refreshTargetInTime(work, isNew)
   const owned = request.topicPartitions === null ? null : partitionSet(request.topicPartitions)
-  const after = stepMember(work, updated, owned)
-  startMemberSession(work, after)
+  const known = tellsAll(command) ? null : before.assigned
+  const waiting = { token: command.token, groupEpoch: draft.epoch, owned, known }
+  startMemberSession(work, updated)
+  if (isUpToDate || (!isNew && updated.memberEpoch > 0)) {
+    answerHeartbeat(work, waiting, stepMember(work, updated, owned))
+  } else {
+    // What it has to do with the last target is nothing to it. Of two requests the older one was given up.
+    draft.refuseWaiting(updated.memberId)
+    draft.waiting.set(updated.memberId, waiting)
+  }
   draft.finish()
-  work.out.reply('consumer-group-heartbeat', command.token, {
-    errorCode: ErrorCode.NONE,
-    memberId: after.memberId,
-    memberEpoch: after.memberEpoch,
-    heartbeatIntervalMs:
-      surroundings.overridesOf(draft.groupId).consumerHeartbeatIntervalMs ??
-      surroundings.config.consumerHeartbeatIntervalMs,
-    assignment:
-      tellsAll(command) || !samePartitions(before.assigned, after.assigned)
-        ? { topicPartitions: toTopicPartitions(after.assigned) }
-        : null,
-  })
 }
 
 /** A member that says everything of itself wants to hear everything. */

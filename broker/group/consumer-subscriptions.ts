@@ -1,22 +1,64 @@
 /**
  * Which topics a consumer group reads: those that its members name, and those that their patterns match.
  */
+import { assert } from '../../client/protocol/assert.ts'
 import { type TopicInfo, type TopicsView } from './config.ts'
 import { type ConsumerMember, type ResolvedPattern } from './consumer-group.ts'
 
+type Subscribing = Pick<ConsumerMember, 'subscribedTopicNames' | 'subscribedTopicRegex'>
+
+/** What some members subscribe to, and how many they are. */
+export interface CountedSubscription {
+  readonly names: readonly string[]
+  readonly pattern: string | null
+  readonly count: number
+}
+
 /** What a group says of its subscriptions; a group, or the draft of one. */
 export interface Subscribers {
-  readonly members: { values(): Iterable<ConsumerMember> }
+  readonly subscriptions: { values(): Iterable<CountedSubscription> }
   readonly patterns: { get(pattern: string): ResolvedPattern | undefined }
+}
+
+export function subscribeAlike(one: Subscribing, other: Subscribing): boolean {
+  const left = one.subscribedTopicNames
+  const right = other.subscribedTopicNames
+  if (one.subscribedTopicRegex !== other.subscribedTopicRegex) return false
+  return (
+    left === right || (left.length === right.length && left.every((name, index) => name === right[index]))
+  )
+}
+
+/** One member more, or less, that subscribes like this. */
+export function countSubscription(
+  counts: {
+    get(key: string): CountedSubscription | undefined
+    set(key: string, counted: CountedSubscription): unknown
+    delete(key: string): unknown
+  },
+  { subscribedTopicNames, subscribedTopicRegex: pattern }: Subscribing,
+  change: 1 | -1,
+): CountedSubscription {
+  const key = JSON.stringify([pattern, subscribedTopicNames])
+  const known = counts.get(key)
+  const counted = {
+    names: known?.names ?? subscribedTopicNames,
+    pattern,
+    count: (known?.count ?? 0) + change,
+  }
+  assert(counted.count >= 0, 'a subscription is counted before it is given up')
+  if (counted.count === 0) counts.delete(key)
+  else counts.set(key, counted)
+  return counted
 }
 
 /** All names that any member subscribes to, whether there is such a topic or not. */
 export function subscribedNames(group: Subscribers): Set<string> {
   const names = new Set<string>()
   const patterns = new Set<string>()
-  for (const member of group.members.values()) {
-    for (const name of member.subscribedTopicNames) names.add(name)
-    if (member.subscribedTopicRegex !== null) patterns.add(member.subscribedTopicRegex)
+  for (const subscription of group.subscriptions.values()) {
+    for (const name of subscription.names) names.add(name)
+    if (subscription.pattern !== null) patterns.add(subscription.pattern)
   }
   for (const pattern of patterns)
     for (const name of group.patterns.get(pattern)?.topics ?? []) names.add(name)

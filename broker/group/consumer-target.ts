@@ -7,7 +7,7 @@ import { assignUniform } from './assignor-uniform.ts'
 import { type Assignor, type AssignorMember } from './assignors.ts'
 import { type AssignorName, type GroupCoordinatorConfig, type TopicInfo, type TopicsView } from './config.ts'
 import { type ConsumerMember } from './consumer-group.ts'
-import { type Subscribers } from './consumer-subscriptions.ts'
+import { type Subscribers, subscribeAlike, subscribedNames } from './consumer-subscriptions.ts'
 import { NO_PARTITIONS, type PartitionSet } from './partition-sets.ts'
 
 const ASSIGNORS: Readonly<Record<AssignorName, Assignor>> = { uniform: assignUniform, range: assignRange }
@@ -30,24 +30,57 @@ export function preferredAssignor(
   return preferred
 }
 
+/** A group, or the draft of one. */
+export interface Assignable extends Subscribers {
+  readonly members: { readonly size: number; values(): Iterable<ConsumerMember> }
+  readonly target: { get(memberId: string): PartitionSet | undefined }
+}
+
+/** Below so many members and partitions together a target costs less than a millisecond or two. */
+const LARGE = 1000
+/** Above, there is a millisecond between two targets for each so many: far more than it takes to compute one. */
+const PER_MILLISECOND = 25
+const LONGEST_PAUSE_MS = 1000
+
+/**
+ * How long to wait after one target before the next. To compute one goes through all members and partitions, so when
+ * thousands join at once, one for each of them would keep the broker busy for seconds. They are answered together.
+ */
+export function pauseBetweenTargetsMs(
+  group: Assignable,
+  topics: TopicsView,
+  config: GroupCoordinatorConfig,
+): number {
+  let size = group.members.size
+  for (const name of subscribedNames(group)) size += topics.byName(name)?.partitionCount ?? 0
+  const pauseMs = size < LARGE ? 0 : Math.min(Math.floor(size / PER_MILLISECOND), LONGEST_PAUSE_MS)
+  return Math.max(pauseMs, config.consumerAssignmentIntervalMs)
+}
+
 export function computeTarget(
-  group: Subscribers & { readonly target: { get(memberId: string): PartitionSet | undefined } },
+  group: Assignable,
   topics: TopicsView,
   config: GroupCoordinatorConfig,
 ): Map<string, PartitionSet> {
   const read = new Map<string, readonly TopicInfo[]>()
   const members: AssignorMember[] = []
-  for (const member of group.members.values()) {
-    const { memberId, instanceId, rackId, subscribedTopicNames, subscribedTopicRegex } = member
+  const all = [...group.members.values()]
+  let last: ConsumerMember | null = null
+  let known: readonly TopicInfo[] = []
+  for (const member of all) {
+    const { memberId, instanceId, rackId } = member
     // Most members of a group subscribe to the same: their topics are looked up once.
-    const key = JSON.stringify([subscribedTopicNames, subscribedTopicRegex])
-    let known = read.get(key)
-    if (known === undefined) read.set(key, (known = topicsOf(member, group, topics)))
+    if (last === null || !subscribeAlike(last, member)) {
+      const key = JSON.stringify([member.subscribedTopicNames, member.subscribedTopicRegex])
+      known = read.get(key) ?? topicsOf(member, group, topics)
+      read.set(key, known)
+      last = member
+    }
     const previous = group.target.get(memberId) ?? NO_PARTITIONS
     members.push({ memberId, instanceId, rackId, topics: known, previous })
   }
   members.sort((left, right) => (left.memberId < right.memberId ? -1 : 1))
-  const assign = ASSIGNORS[preferredAssignor(group.members.values(), config)]
+  const assign = ASSIGNORS[preferredAssignor(all, config)]
   return assign({ members, isUniform: read.size <= 1 })
 }
 

@@ -2,6 +2,8 @@
  * What is common to everything that happens to a consumer group: its topics are looked at, its epoch grows, members
  * step towards the target, members are taken out. Every function changes the draft and adds to the decision.
  */
+import { assert } from '../../client/protocol/assert.ts'
+import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type GroupSurroundings } from './config.ts'
 import { ConsumerDraft } from './consumer-draft.ts'
 import {
@@ -9,16 +11,20 @@ import {
   type ConsumerMember,
   MemberState,
   type ResolvedPattern,
+  type WaitingHeartbeat,
 } from './consumer-group.ts'
 import { reconcile } from './consumer-reconcile.ts'
 import { hashOfTopics, subscribedNames } from './consumer-subscriptions.ts'
-import { computeTarget } from './consumer-target.ts'
+import { computeTarget, pauseBetweenTargetsMs } from './consumer-target.ts'
 import { type DecisionBuilder } from './decision.ts'
-import { NO_PARTITIONS, type PartitionSet } from './partition-sets.ts'
+import { NO_PARTITIONS, type PartitionSet, samePartitions, toTopicPartitions } from './partition-sets.ts'
 import { timerKey } from './timer-keys.ts'
 
 /** Patterns are matched with all topics again when these have changed, but not more often than this. */
 const PATTERN_INTERVAL_MS = 1000
+
+/** More at once would hold up the event loop for longer than is noticed. */
+const ANSWERS_AT_ONCE = 200
 
 export interface ConsumerWork {
   readonly draft: ConsumerDraft
@@ -39,10 +45,78 @@ export function workOn(
  */
 export function refreshTarget(work: ConsumerWork, isChanged: boolean): void {
   refreshEpoch(work, isChanged)
+  if (work.draft.epoch > work.draft.assignmentEpoch) setTarget(work)
+}
+
+/** The same, but false, without a new target, where it is too soon after the last one: then a timer sees to it. */
+export function refreshTargetInTime(work: ConsumerWork, isChanged: boolean): boolean {
+  refreshEpoch(work, isChanged)
+  const { draft, out } = work
+  if (draft.epoch === draft.assignmentEpoch) return true
+  const pauseMs = pauseLeftMs(work)
+  if (pauseMs === 0) setTarget(work)
+  else out.setTimer(timerKey('target', draft.groupId), pauseMs)
+  return pauseMs === 0
+}
+
+/** The wall clock may have been set back. */
+function pauseLeftMs({ draft, out, surroundings }: ConsumerWork): number {
+  const pauseMs = pauseBetweenTargetsMs(draft, surroundings.topics, surroundings.config)
+  return Math.max(0, pauseMs - Math.abs(out.nowMs - draft.assignmentTimestamp))
+}
+
+function setTarget(work: ConsumerWork): void {
   const { draft, surroundings } = work
-  if (draft.epoch > draft.assignmentEpoch) {
-    draft.setTarget(computeTarget(draft, surroundings.topics, surroundings.config))
+  draft.setTarget(computeTarget(draft, surroundings.topics, surroundings.config))
+  answerWaiting(work)
+}
+
+/** Those for whom the target has come, some at a time, and the others when it is their turn. */
+function answerWaiting(work: ConsumerWork): void {
+  const { draft, out } = work
+  const key = timerKey('target', draft.groupId)
+  let left = ANSWERS_AT_ONCE
+  out.cancelTimer(key)
+  for (const [memberId, waiting] of draft.waiting.entries()) {
+    const isDue = waiting.groupEpoch <= draft.assignmentEpoch
+    if (left === 0 || !isDue) {
+      out.setTimer(key, isDue ? 0 : pauseLeftMs(work))
+      return
+    }
+    left--
+    draft.waiting.delete(memberId)
+    const member = draft.members.get(memberId)
+    assert(member !== undefined, `${memberId}, who waits for a target, is in ${draft.groupId}`)
+    answerHeartbeat(work, waiting, stepMember(work, member, waiting.owned))
   }
+}
+
+/** Who has waited since the last target gets theirs. */
+export function targetDue(shard: Pick<ConsumerWork, 'out' | 'surroundings'>, group: ConsumerGroup): void {
+  const work = workOn(shard, group)
+  const { draft } = work
+  refreshTargetInTime(work, false)
+  const isNew = draft.assignmentEpoch !== group.assignmentEpoch
+  if (!isNew && draft.waiting.size > 0) answerWaiting(work)
+  draft.finish()
+}
+
+/** Tells a member its epoch, and what it is to have where that is news to it. */
+export function answerHeartbeat(
+  { draft, out, surroundings }: ConsumerWork,
+  { token, known }: WaitingHeartbeat,
+  { memberId, memberEpoch, assigned }: ConsumerMember,
+): void {
+  const isNews = known === null || !samePartitions(known, assigned)
+  out.reply('consumer-group-heartbeat', token, {
+    errorCode: ErrorCode.NONE,
+    memberId,
+    memberEpoch,
+    heartbeatIntervalMs:
+      surroundings.overridesOf(draft.groupId).consumerHeartbeatIntervalMs ??
+      surroundings.config.consumerHeartbeatIntervalMs,
+    assignment: isNews ? { topicPartitions: toTopicPartitions(assigned) } : null,
+  })
 }
 
 /** The same without a target: it is computed when the next member asks. */

@@ -28,6 +28,7 @@ import {
 } from './consumer-classic.ts'
 import { ConsumerDraft } from './consumer-draft.ts'
 import { decideConsumerHeartbeat, memberTimedOut, resumeConsumerGroup } from './consumer-heartbeat.ts'
+import { targetDue } from './consumer-work.ts'
 import { DecisionBuilder } from './decision.ts'
 import { decideDescribeConsumerGroups, decideDescribeGroups, decideListGroups } from './describe.ts'
 import {
@@ -182,10 +183,11 @@ function routeJoin(work: ShardWork, command: JoinGroupCommand): void {
   // An empty consumer group makes room; its offsets stay.
   if (consumerGroup !== undefined) new ConsumerDraft(consumerGroup, out).remove()
   changeClassic(work, group ?? new ClassicGroup(groupId), classic => {
-    const value = { ...classic.draft.toRecordValue(), currentStateTimestamp: out.nowMs }
+    const isNew = state.classicRecord(groupId) === undefined
+    const value = isNew ? { ...classic.draft.toRecordValue(), currentStateTimestamp: out.nowMs } : null
     decideJoin(classic, command)
     // A new group is in the log before anybody hears of it.
-    if (classic.draft.isChanged() && state.classicRecord(groupId) === undefined) {
+    if (classic.draft.isChanged() && value !== null) {
       out.record({ type: 'group-metadata', key: { groupId }, value })
     }
   })
@@ -272,6 +274,11 @@ function routeTimer(work: ShardWork, key: string): void {
     case 'member-sync': {
       const group = work.state.consumerGroup(groupId)
       if (group !== undefined) memberTimedOut(work, group, memberId, kind === 'member-revoke')
+      return
+    }
+    case 'target': {
+      const group = work.state.consumerGroup(groupId)
+      if (group !== undefined) targetDue(work, group)
       return
     }
     case 'expiry':

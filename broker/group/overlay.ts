@@ -56,6 +56,10 @@ export class Overlay<V> {
     for (const [key, value] of this.#changes) if (value !== undefined && !this.#base.has(key)) yield value
   }
 
+  *entries(): Generator<[string, V]> {
+    for (const key of this.keys()) yield [key, this.get(key)!]
+  }
+
   *keys(): Generator<string> {
     for (const key of this.#base.keys())
       if (!this.#changes.has(key) || this.#changes.get(key) !== undefined) yield key

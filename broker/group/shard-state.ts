@@ -5,6 +5,7 @@
 import { ClassicGroup } from './classic-group.ts'
 import { ConsumerGroup } from './consumer-group.ts'
 import { OffsetStore } from './offset-store.ts'
+import { applyChanges } from './overlay.ts'
 import { type GroupMetadataValue } from './record-schemas.ts'
 import { type ConsumerGroupRecord, type GroupRecord } from './records.ts'
 import { type VolatileChange } from './types.ts'
@@ -93,5 +94,6 @@ export class ShardState {
       if (isExpected) group.expectedJoins.add(memberId)
       else group.expectedJoins.delete(memberId)
     }
+    applyChanges(group.waiting, change.waiting)
   }
 }

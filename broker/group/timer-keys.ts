@@ -17,6 +17,8 @@ export type TimerKind =
   /** How long a classic member of a consumer group may take to rejoin, and to sync. */
   | 'member-join'
   | 'member-sync'
+  /** When the next target of a consumer group may be computed. */
+  | 'target'
   /** The next search for expired offsets in the shard. */
   | 'expiry'
 

@@ -33,7 +33,8 @@ import { type SyncGroupRequest, type SyncGroupResponse } from '../../client/prot
 import { type Input } from '../../client/protocol/schema.ts'
 import { type TopicId } from '../../client/protocol/types.ts'
 import { type ClassicGroup, type ClassicPatch } from './classic-group.ts'
-import { type TopicChecks } from './consumer-group.ts'
+import { type TopicChecks, type WaitingHeartbeat } from './consumer-group.ts'
+import { type MapChanges } from './overlay.ts'
 import { type GroupRecord } from './records.ts'
 
 /** Names a request until it is answered; never used twice. */
@@ -246,6 +247,8 @@ export type VolatileChange =
       readonly checks: TopicChecks
       /** By member id: whether it is expected to join again. */
       readonly expectedJoins: ReadonlyMap<string, boolean>
+      /** By member id: who waits for the next target, or does not any more. */
+      readonly waiting: MapChanges<WaitingHeartbeat>
     }
 
 /**

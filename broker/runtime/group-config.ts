@@ -19,6 +19,7 @@ export function groupConfigOf(values: BrokerConfigValues): GroupCoordinatorConfi
     consumerSessionTimeoutMs: values['group.consumer.session.timeout.ms'],
     consumerHeartbeatIntervalMs: values['group.consumer.heartbeat.interval.ms'],
     consumerMaxSize: values['group.consumer.max.size'],
+    consumerAssignmentIntervalMs: values['group.consumer.assignment.interval.ms'],
     consumerAssignors: values['group.consumer.assignors'],
     consumerMigrationPolicy: values['group.consumer.migration.policy'],
     offsetMetadataMaxBytes: values['offset.metadata.max.bytes'],

@@ -16,7 +16,7 @@ const STEPS = 40
 const REST_WITHIN_MS = 180_000
 
 class World {
-  readonly shell = new TestShell()
+  readonly shell: TestShell
   readonly offsets = new OffsetWatch()
   readonly chance: Chance
   consumers: Consumer[] = []
@@ -25,6 +25,8 @@ class World {
 
   constructor(chance: Chance) {
     this.chance = chance
+    // In some, whoever joins waits with others for the next target, as in large groups.
+    this.shell = new TestShell({ consumerAssignmentIntervalMs: chance.oneIn(3) ? 1500 : 0 })
     this.shell.topics.set('t', this.partitionCount)
     this.shell.topics.set('u', 1 + chance.below(3))
   }
@@ -67,8 +69,11 @@ class World {
    */
   #beat(consumer: Consumer): void {
     const isLost = this.chance.oneIn(10)
+    this.#send(consumer, this.chance.oneIn(3) ? consumer.quietCommand() : consumer.command(), isLost)
+  }
+
+  #send(consumer: Consumer, command: ReturnType<Consumer['command']>, isLost: boolean): void {
     const attempt = ++consumer.attempts
-    const command = this.chance.oneIn(3) ? consumer.quietCommand() : consumer.command()
     this.shell.send(command, reply => {
       if (!isLost && attempt === consumer.attempts && reply.kind === 'consumer-group-heartbeat')
         consumer.take(reply.answer)
@@ -173,9 +178,9 @@ class World {
     const untilMs = shell.nowMs + REST_WITHIN_MS
     while (!this.isAtRest()) {
       check(shell.nowMs < untilMs, `the group is still ${JSON.stringify(this.describe())}`)
-      for (const consumer of this.consumers) consumer.beat()
-      this.checkOwners()
+      for (const consumer of this.consumers) this.#send(consumer, consumer.command(), false)
       shell.advance(2000)
+      this.checkOwners()
     }
   }
 

@@ -26,6 +26,7 @@ export const CONFIG: GroupCoordinatorConfig = {
   consumerSessionTimeoutMs: 45_000,
   consumerHeartbeatIntervalMs: 5000,
   consumerMaxSize: 10_000,
+  consumerAssignmentIntervalMs: 0,
   consumerAssignors: ['uniform', 'range'],
   consumerMigrationPolicy: 'bidirectional',
   offsetMetadataMaxBytes: 4096,
