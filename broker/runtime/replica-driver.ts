@@ -22,6 +22,12 @@ import { type DiskScheduler, type DiskWorker } from './disk-scheduler.ts'
 import { type Acks, type ProduceOutcome } from './partition-types.ts'
 import { type Waiter } from './purgatory.ts'
 
+/**
+ * So much is written without waiting for the end of the turn: a larger write saves no time worth the name, while the
+ * bytes leave the processor's cache before they have been copied.
+ */
+const EARLY_WRITE_BYTES = 512 * 1024
+
 /** What all partitions of a broker share. */
 export interface HostServices {
   readonly clock: Clock
@@ -118,6 +124,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     this.#owner = owner
     this.#append({ token: reply, records, acks, timeoutMs, isInternal: false })
     this.#owner = null
+    if (this.storage.pendingBytes >= EARLY_WRITE_BYTES && !this.#delivering) this.writePending()
   }
 
   /** A batch of the broker's own; see `PartitionHost.append`. */

@@ -50,6 +50,7 @@ export class LogWriter {
   readonly #onCut: (endOffset: Offset) => void
   readonly #takeSpare: () => string | null
   #pending: Group[] = []
+  #pendingBytes = 0
   #writing: Promise<void> | null = null
   #nextWrite: Promise<void> | null = null
   /** The cut after a failed write is under way. */
@@ -87,6 +88,11 @@ export class LogWriter {
 
   get failure(): Error | null {
     return this.#failure
+  }
+
+  /** Appended and not handed to the system yet. */
+  get pendingBytes(): number {
+    return this.#pendingBytes
   }
 
   get hasPending(): boolean {
@@ -149,6 +155,7 @@ export class LogWriter {
     }
     group.chunks.push(batch.bytes)
     group.byteLength += batch.bytes.length
+    this.#pendingBytes += batch.bytes.length
     group.endOffset = (batch.lastOffset + 1) as Offset
     if (batch.owner !== null) {
       batch.owner.retain()
@@ -164,6 +171,7 @@ export class LogWriter {
     const groups = this.#pending
     if (groups.length === 0) return undefined
     this.#pending = []
+    this.#pendingBytes = 0
     const [first] = groups
     if (groups.length === 1 && first !== undefined && this.#cutting === null && this.#writeOnLoop(first)) {
       return undefined
@@ -189,12 +197,13 @@ export class LogWriter {
     const { files, writePolicy } = this.#shared
     const file = files.opened(group.segment.path)
     if (file === null || !group.segment.exists || !writePolicy.takesLoop(group.byteLength)) return false
+    const startedMs = writePolicy.begin()
     try {
       file.writeSync(withEndMark(group), group.segment.writtenBytes)
     } catch (error) {
       throw this.#fail([group], error)
     } finally {
-      writePolicy.finished()
+      writePolicy.wroteOnLoop(startedMs)
     }
     this.#finish(group)
     return true
@@ -211,7 +220,9 @@ export class LogWriter {
           ? await this.#shared.files.pin(segment.path)
           : await this.createFile(segment)
         try {
+          const startedMs = this.#shared.writePolicy.begin()
           await file.write(withEndMark(group), segment.writtenBytes)
+          this.#shared.writePolicy.wroteInPool(startedMs)
           this.#finish(group)
         } finally {
           this.#shared.files.unpin(segment.path, file)
@@ -286,6 +297,7 @@ export class LogWriter {
   #fail(groups: readonly Group[], cause: unknown): Error {
     const dropped = [...groups, ...this.#pending]
     this.#pending = []
+    this.#pendingBytes = 0
     const first = dropped[0]!
     for (const group of dropped.toReversed()) {
       group.segment.restore(group.before)

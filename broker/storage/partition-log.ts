@@ -263,6 +263,11 @@ export class PartitionLog {
     this.#segments.push(new Segment(this.directory, baseOffset, this.#shared.clock.wallMs()))
   }
 
+  /** Appended and not handed to the system yet. */
+  get pendingBytes(): number {
+    return this.#writer.pendingBytes
+  }
+
   /**
    * Hands all that is pending to the system, one vectored write per segment. Undefined: done already, on the loop.
    * A promise: the thread pool is at it, later calls join. Throws or rejects with `AppendError` when the disk took

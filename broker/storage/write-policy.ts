@@ -1,47 +1,64 @@
 /**
  * Whether the next write is made on the event loop or handed to the thread pool.
  *
- * A write to the page cache takes microseconds, a round trip through the pool about a hundred of them and another
- * core's work, so the loop is the rule. Two things speak for the pool: a write so large that the loop would be
- * missed (above LOOP_MAX_BYTES), and a system that makes writers wait because too much is dirty or the disk hangs.
- * The latter shows in the time that writes on the loop take: one that takes longer than SLOW_MS sends all writes to
- * the pool for a while, twice as long each time that the next try on the loop is slow again.
+ * A write to the page cache takes microseconds, a round trip through the pool about a hundred of them, and there the
+ * bytes are copied by a core that has not got them in its cache. So the loop is the rule. Two things speak for the
+ * pool: a write so large that the loop would be missed (above LOOP_MAX_BYTES), and a system that makes writers wait
+ * because too much is dirty or the disk hangs.
+ *
+ * The latter shows in the time that writes take: one that took longer than SLOW_MS on the loop sends the next ones
+ * to the pool, where waiting harms nobody. When PROBES of them in a row were fast there, the loop gets them again;
+ * twice as many are asked for each time that the loop then meets a slow one soon. That a busy machine did not run us
+ * looks like a slow write too, and is forgotten after a few milliseconds; a disk that hangs is not.
  */
 import { type Clock } from '../env.ts'
 
-const LOOP_MAX_BYTES = 2 * 1024 * 1024
+const LOOP_MAX_BYTES = 8 * 1024 * 1024
 const SLOW_MS = 10
-const FIRST_PENALTY_MS = 250
-const MAX_PENALTY_MS = 16_000
-/** Fast writes in a row until a slow one counts as the first again. */
+const PROBES = 4
+const MAX_PROBES = 1024
+/** Fast writes on the loop in a row until a slow one counts as the first again. */
 const FORGIVEN_AFTER = 1000
 
 export class WritePolicy {
   readonly #clock: Clock
-  #poolUntilMs = 0
-  #penaltyMs = FIRST_PENALTY_MS
+  /** Fast writes in the pool that are still wanted before the loop is trusted again. */
+  #probesLeft = 0
+  #probesWanted = 0
+  /** How many the next slow write will ask for. */
+  #nextProbes = PROBES
   #fastWrites = 0
-  #startedMs = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** Asked before a write; when it says true, `finished` is called after it. */
   takesLoop(bytes: number): boolean {
-    if (bytes > LOOP_MAX_BYTES) return false
-    this.#startedMs = this.#clock.monotonicMs()
-    return this.#startedMs >= this.#poolUntilMs
+    return bytes <= LOOP_MAX_BYTES && this.#probesLeft === 0
   }
 
-  finished(): void {
-    const nowMs = this.#clock.monotonicMs()
-    if (nowMs - this.#startedMs <= SLOW_MS) {
-      if (++this.#fastWrites >= FORGIVEN_AFTER) this.#penaltyMs = FIRST_PENALTY_MS
+  /** A write begins; what this returns is handed to `wroteOnLoop` or `wroteInPool` when it has ended. */
+  begin(): number {
+    return this.#clock.monotonicMs()
+  }
+
+  wroteOnLoop(startedMs: number): void {
+    if (this.#isFast(startedMs)) {
+      if (++this.#fastWrites >= FORGIVEN_AFTER) this.#nextProbes = PROBES
       return
     }
     this.#fastWrites = 0
-    this.#poolUntilMs = nowMs + this.#penaltyMs
-    this.#penaltyMs = Math.min(MAX_PENALTY_MS, 2 * this.#penaltyMs)
+    this.#probesLeft = this.#probesWanted = this.#nextProbes
+    this.#nextProbes = Math.min(MAX_PROBES, 2 * this.#nextProbes)
+  }
+
+  wroteInPool(startedMs: number): void {
+    if (this.#probesLeft === 0) return
+    if (this.#isFast(startedMs)) this.#probesLeft--
+    else this.#probesLeft = this.#probesWanted
+  }
+
+  #isFast(startedMs: number): boolean {
+    return this.#clock.monotonicMs() - startedMs <= SLOW_MS
   }
 }

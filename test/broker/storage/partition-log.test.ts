@@ -319,9 +319,9 @@ t.test('few files are open however many partitions there are', async t => {
 
 /** Makes the write policy believe that the disk hangs: from now on writes go to the pool. */
 function slowDown(place: ReturnType<typeof world>): void {
-  place.shared.writePolicy.takesLoop(1)
+  const startedMs = place.shared.writePolicy.begin()
   place.clock.skip(1000)
-  place.shared.writePolicy.finished()
+  place.shared.writePolicy.wroteOnLoop(startedMs)
 }
 
 async function failureOf(action: () => undefined | Promise<void>): Promise<unknown> {
