@@ -18,7 +18,7 @@ import { IdentitySource } from './identity.ts'
 import { type ProducerConfig, resolveProducerOptions, wireAcks } from './options.ts'
 import { PartitionQueue } from './partition-queue.ts'
 import { Sender } from './sender.ts'
-import { TopicState } from './topic-state.ts'
+import { type PendingRecord, TopicState } from './topic-state.ts'
 import {
   type DeliveryReport,
   type FlushOptions,
@@ -125,18 +125,10 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
     // All are encoded before the first is placed: one that cannot be keeps none of the others.
     const encoded = messages.map(message => this.#encoder.encode(topic, message))
     while (this.#heldBytes >= this.#config.bufferBytes) await orAborted(this.#room(), 'send', signal)
-    const state = await this.#loadedTopic(topic, signal)
-    this.#checkOpen()
-    for (const { partition } of messages) if (partition !== undefined) checkPartition(state, partition)
-    const runs: Run[] = []
-    messages.forEach((message, index) => {
-      const batch = this.#place(state, message, encoded[index]!, acks, false)
-      const last = runs.at(-1)
-      if (last?.batch === batch && last.firstIndex + last.count === batch.recordCount - 1) last.count++
-      else runs.push({ batch, firstIndex: batch.recordCount - 1, count: 1 })
-    })
+    const state = this.#topic(topic)
+    const place = (ready: TopicState): Run[] => this.#placeAll(ready, messages, encoded, acks)
+    const runs = state.isReady ? place(state) : await this.#placedInTurn(state, place, signal)
     const batches = new Set(runs.map(run => run.batch))
-    for (const batch of batches) this.#makeDue(state.queues[batch.partition]!)
     const outcomes = orAborted(Promise.all([...batches].map(batch => batch.settled())), 'send', signal)
     for (const { error } of await outcomes) if (error !== null) throw error
     return runs.map(({ batch, firstIndex, count }) => {
@@ -149,6 +141,53 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
         logAppendTimeMs,
       }
     })
+  }
+
+  /** All of them or none. */
+  #placeAll(
+    state: TopicState,
+    messages: readonly Message<K, V>[],
+    encoded: readonly EncodedRecord[],
+    acks: WireAcks,
+  ): Run[] {
+    this.#refreshIfOld(state)
+    for (const { partition } of messages) if (partition !== undefined) checkPartition(state, partition)
+    const runs: Run[] = []
+    messages.forEach((message, index) => {
+      const batch = this.#place(state, message, encoded[index]!, acks, false)
+      const last = runs.at(-1)
+      if (last?.batch === batch && last.firstIndex + last.count === batch.recordCount - 1) last.count++
+      else runs.push({ batch, firstIndex: batch.recordCount - 1, count: 1 })
+    })
+    for (const { batch } of runs) this.#makeDue(state.queues[batch.partition]!)
+    return runs
+  }
+
+  /**
+   * Places what came before the topic's metadata when that is there, behind all that came earlier: who sends without
+   * waiting relies on the order.
+   */
+  #placedInTurn<T>(
+    state: TopicState,
+    place: (ready: TopicState) => T,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    const placed = new Promise<T>((resolve, reject) => {
+      this.#placeless++
+      state.pending.push({
+        place: ready => {
+          if (signal?.aborted) return
+          try {
+            resolve(place(ready))
+          } catch (error) {
+            reject(error)
+          }
+        },
+        fail: reject,
+      })
+    })
+    void this.#load(state)
+    return orAborted(placed, 'send', signal)
   }
 
   /**
@@ -165,7 +204,7 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
     if (this.#heldBytes >= bufferBytes * HARD_LIMIT) return Promise.reject(bufferFull(topic, bufferBytes))
     const encoded = this.#encoder.encode(topic, message)
     const state = this.#topic(topic)
-    if (state.metadata !== null && state.pending.length === 0) {
+    if (state.isReady) {
       this.#place(state, message, encoded, acks, true)
     } else {
       this.#hold(encoded)
@@ -297,51 +336,48 @@ export class Producer<K = Bytes, V = Bytes> implements AsyncDisposable {
     return state
   }
 
-  async #loadedTopic(name: string, signal: AbortSignal | undefined): Promise<TopicState> {
-    const state = this.#topic(name)
-    if (state.metadata === null) {
-      const { allowAutoTopicCreation } = this.#config
-      try {
-        state.adopt(await this.#cluster.topic(name, { signal, allowAutoTopicCreation }))
-      } catch (error) {
-        if (state.metadata === null && state.pending.length === 0) this.#topics.delete(name)
-        throw error
-      }
-    } else if (
-      this.#env.clock.monotonicMs() - state.metadata.asOfMs >
-      this.#cluster.config.metadataMaxAgeMs
-    ) {
-      this.#cluster.refreshSoon(name)
-    }
-    return state
+  #refreshIfOld({ name, metadata }: TopicState): void {
+    const ageMs = this.#env.clock.monotonicMs() - (metadata?.asOfMs ?? 0)
+    if (ageMs > this.#cluster.config.metadataMaxAgeMs) this.#cluster.refreshSoon(name)
   }
 
-  /** Brings the metadata for the records that wait for it. Never rejects. */
+  /**
+   * Brings the metadata for the records that wait for it. Never rejects. There is one state of a topic at any time, for
+   * two would number the batches of one partition alike, and the broker take one for a repetition of the other.
+   */
   async #load(state: TopicState): Promise<void> {
     if (state.isLoading) return
     state.isLoading = true
-    let failure: KafkaError | null = null
-    try {
-      await this.#loadedTopic(state.name, this.#closing.signal)
-    } catch (error) {
-      failure = toKafkaError(error, 'CLOSED', `The metadata of topic ${state.name} could not be had`)
+    const { allowAutoTopicCreation } = this.#config
+    while (state.pending.length > 0) {
+      const asking = state.pending.length
+      let failure: KafkaError | null = null
+      try {
+        const options = { signal: this.#closing.signal, allowAutoTopicCreation }
+        state.adopt(await this.#cluster.topic(state.name, options))
+      } catch (error) {
+        failure = toKafkaError(error, 'CLOSED', `The metadata of topic ${state.name} could not be had`)
+      }
+      // It may have come another way. Where it has not, who came meanwhile has some time left.
+      if (state.metadata !== null) failure = null
+      const asked = state.pending.splice(0, failure === null ? Number.POSITIVE_INFINITY : asking)
+      this.#placeless -= asked.length
+      for (const record of asked) this.#decide(state, record, failure)
     }
     state.isLoading = false
-    const pending = state.pending
-    state.pending = []
-    this.#placeless -= pending.length
-    for (const record of pending) {
-      try {
-        if (failure === null) record.place(state)
-        else record.fail(failure)
-      } catch (error) {
-        // The partitioner refused it; nobody waits for this record but `flush`.
-        this.#recordsFailed++
-        this.#remember(toKafkaError(error, 'INVALID_OPTION', `No partition was found: ${String(error)}`), 1)
-      }
-    }
-    if (failure !== null) this.#topics.delete(state.name)
+    if (state.metadata === null) this.#topics.delete(state.name)
     if (this.#placeless === 0) for (const wake of this.#placedWaiters.splice(0)) wake()
+  }
+
+  #decide(state: TopicState, record: PendingRecord, failure: KafkaError | null): void {
+    try {
+      if (failure === null) record.place(state)
+      else record.fail(failure)
+    } catch (error) {
+      // The partitioner refused it; nobody waits for this record but `flush`.
+      this.#recordsFailed++
+      this.#remember(toKafkaError(error, 'INVALID_OPTION', `No partition was found: ${String(error)}`), 1)
+    }
   }
 
   #metadataChanged(): void {

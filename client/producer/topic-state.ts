@@ -6,7 +6,7 @@ import { type KafkaError } from '../errors.ts'
 import { type TopicMetadata } from '../metadata.ts'
 import { type PartitionQueue } from './partition-queue.ts'
 
-/** A record, serialized, before it has a place. */
+/** A record, or all those of one `send`, serialized, before it has a place. */
 export interface PendingRecord {
   readonly place: (state: TopicState) => void
   readonly fail: (error: KafkaError) => void
@@ -23,6 +23,11 @@ export class TopicState {
 
   constructor(name: string) {
     this.name = name
+  }
+
+  /** Whether a record may be placed at once: others that came before it are placed. */
+  get isReady(): boolean {
+    return this.metadata !== null && this.pending.length === 0
   }
 
   adopt(metadata: TopicMetadata): void {

@@ -4,6 +4,7 @@
 import t, { type Test } from 'tap'
 import { Kafka, KafkaError, type KafkaOptions } from '../../../client/index.ts'
 import { ErrorCode } from '../../../client/protocol/errors.ts'
+import { until } from '../../helpers/until.ts'
 import { FakeCluster, type FakeClusterOptions } from '../fake-cluster.ts'
 
 const FAST: Partial<KafkaOptions> = {
@@ -73,6 +74,41 @@ t.test('without idempotence the same cut does make one, which is why it is on by
   await producer.send({ topic: 'orders', messages: [{ value: 'twice' }] })
   t.same(cluster.partition('orders').values(), ['twice', 'twice'])
 })
+
+t.test(
+  'what is sent while the topic is looked up is stored in order, and each once, though some give up',
+  async t => {
+    const { cluster, kafka } = await setUp(t, { topics: { orders: 1 } })
+    let release = (): void => {}
+    const released = new Promise<undefined>(resolve => {
+      release = () => resolve(undefined)
+    })
+    let asked = false
+    cluster.intercept = ({ api }) => {
+      if (api !== 'Metadata') return undefined
+      asked = true
+      return released
+    }
+    await using producer = kafka.producer()
+    const send = (value: string, signal?: AbortSignal) =>
+      producer.send({ topic: 'orders', messages: [{ value }], ...(signal === undefined ? {} : { signal }) })
+    const impatient = new AbortController()
+    const given = send('given up', impatient.signal)
+    const first = send('a')
+    await until(() => asked, 'the topic is looked up')
+    impatient.abort()
+    await t.rejects(given, { name: 'AbortError' })
+    const rest = ['b', 'c', 'd'].map(value => send(value))
+    release()
+    const places = await Promise.all([first, ...rest])
+    t.same(cluster.partition('orders').values(), ['a', 'b', 'c', 'd'])
+    t.same(
+      places.map(([range]) => range?.baseOffset),
+      [0, 1, 2, 3],
+      'none is taken for a repetition of another',
+    )
+  },
+)
 
 t.test('five batches under way keep their order over random failures', async t => {
   const { cluster, kafka } = await setUp(t, { brokers: 2, topics: { orders: 2 } })
