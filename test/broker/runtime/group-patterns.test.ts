@@ -1,6 +1,7 @@
 /** Patterns of topics: RE2's syntax, whole names, and no pattern that costs more than it should. */
 import t from 'tap'
 import { TopicPatterns } from '../../../broker/runtime/group-patterns.ts'
+import { workedMs } from '../../helpers/worked.ts'
 
 t.test('a pattern matches whole names', async t => {
   const patterns = new TopicPatterns()
@@ -24,9 +25,10 @@ t.test('what RE2 does not have is not valid', async t => {
 
 t.test('what would take long with a backtracking engine takes no time', async t => {
   const matches = new TopicPatterns().compile('(a+)+b')
-  const beganMs = performance.now()
+  const before = workedMs()
   t.equal(matches?.('a'.repeat(249)), false)
-  t.ok(performance.now() - beganMs < 100)
+  // With such an engine it would be more than the age of the universe.
+  t.ok(workedMs() - before < 1000)
 })
 
 t.test('a pattern that is large when it is written out is refused', async t => {

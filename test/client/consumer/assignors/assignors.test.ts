@@ -18,6 +18,7 @@ import {
   stickyAssignor,
 } from '../../../../client/consumer/assignors/sticky.ts'
 import { type TopicPartition } from '../../../../client/consumer/types.ts'
+import { workedMs } from '../../../helpers/worked.ts'
 
 const member = (memberId: string, topics: string, more: Partial<AssignorMember> = {}): AssignorMember => ({
   memberId,
@@ -268,9 +269,9 @@ t.test('where all want the same, a member keeps its whole fair share', async () 
 
 t.test('a thousand members on a thousand partitions take no time', async t => {
   const members = Array.from({ length: 1000 }, (_, index) => member(`member-${index}`, 't'))
-  const before = performance.now()
+  const before = workedMs()
   const assignment = cooperativeStickyAssignor.assign({ members, partitionCounts: counts({ t: 1000 }) })
-  const tookMs = performance.now() - before
+  const tookMs = workedMs() - before
   t.ok([...assignment.values()].every(list => list.length === 1))
   t.ok(tookMs < 1000, `took ${tookMs} ms`)
 })

@@ -261,6 +261,29 @@ for (const protocol of PROTOCOLS) {
       t.same(seen, [`${prefix}-a`, `${prefix}-b`].slice(0, seen.length))
     })
 
+    t.test('a pattern, from the start or added later, reads no internal topics', async t => {
+      const stage = await setUp(t, 1, protocol)
+      const consumer = kafka.consumer({ groupId: stage.groupId, protocol, ...FAST })
+      t.teardown(() => consumer.close())
+      const places = (): string[] => consumer.assignment.map(({ topic }) => topic)
+      await consumer.subscribe({ topics: [new RegExp(`^${stage.topic}$`)], from: 'earliest' })
+      reader(consumer)
+      await until(() => places().length === 1, 'joined')
+      const more = `${stage.topic}-more`
+      await admin.createTopics({ topics: [{ topic: more, partitions: 1, replicationFactor: 1 }] })
+      await consumer.subscribe({ topics: [new RegExp(`consumer_offsets|^${more}$`)], from: 'earliest' })
+      if (protocol === 'consumer') await until(() => places().length === 2, 'both')
+      t.same(places().sort(), [stage.topic, more].slice(0, places().length))
+      await consumer.close()
+
+      const second = kafka.consumer({ groupId: `${stage.groupId}-2`, protocol, ...FAST })
+      t.teardown(() => second.close())
+      await second.subscribe({ topics: [new RegExp(`consumer_offsets|^${stage.topic}`)] })
+      reader(second)
+      await until(() => second.assignment.length > 0, 'joined')
+      t.same(second.assignment.map(({ topic }) => topic).sort(), [stage.topic, more])
+    })
+
     t.test('partitions that are added are dealt out', async t => {
       const stage = await setUp(t, 1, protocol)
       const consumer = await stage.join()

@@ -198,6 +198,17 @@ t.test('where the protocol or the pattern is refused, the shell is told how to g
   t.match(pattern.last, [{ to: 'own-patterns' }])
 })
 
+t.test('a pattern that is not wanted any more is taken back; who never had one is silent', async t => {
+  const scene = new Scene({ pattern: 't.*' })
+  scene.step({ kind: 'start' })
+  scene.answer(1, {})
+  scene.step({ kind: 'wants', wants: { topics: ['t'], pattern: null } })
+  t.match(scene.sent, { subscribedTopicNames: ['t'], subscribedTopicRegex: '' })
+  const other = new Scene()
+  other.step({ kind: 'start' })
+  t.match(other.sent, { subscribedTopicNames: ['t'], subscribedTopicRegex: null })
+})
+
 t.test('an instance id that is in use ends it', async t => {
   const scene = new Scene()
   scene.step({ kind: 'start' })
