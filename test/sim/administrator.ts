@@ -1,0 +1,143 @@
+/**
+ * The administrator of a simulated cluster: looks at offsets that groups have committed, deletes records, makes and
+ * deletes topics, gives them partitions and configs.
+ */
+import { type Admin } from '../../client/admin.ts'
+import { type Kafka } from '../../client/kafka.ts'
+import { type Actor, checkError, live, type TopicPlan, type Workload } from './workload.ts'
+import { type ClientMachine } from './world/client.ts'
+import { type SimProcess } from './world/process.ts'
+
+export class AdministratorActor implements Actor {
+  readonly machine: ClientMachine
+  readonly #workload: Workload
+  readonly topics: readonly TopicPlan[]
+  readonly #groups: readonly string[]
+  #churn = 0
+  #made = false
+
+  constructor(options: {
+    machine: ClientMachine
+    workload: Workload
+    topics: readonly TopicPlan[]
+    groups: readonly string[]
+  }) {
+    this.machine = options.machine
+    this.#workload = options.workload
+    this.topics = options.topics
+    this.#groups = options.groups
+  }
+
+  /** Whether the topics of the workload are there. */
+  get hasMadeTopics(): boolean {
+    return this.#made
+  }
+
+  start(): void {
+    const { process, kafka } = this.machine.start()
+    const who = this.machine.name
+    live(
+      this.#workload,
+      who,
+      () => this.#live(process, kafka),
+      () => {},
+    )
+  }
+
+  isAtRest(): boolean {
+    const { history } = this.#workload
+    return this.#groups.every(group =>
+      this.topics
+        .filter(({ compacted }) => !compacted)
+        .every(({ topic, partitions }) => {
+          for (let partition = 0; partition < partitions; partition++)
+            if (history.groupLag(group, topic, partition) > 0) return false
+          return true
+        }),
+    )
+  }
+
+  async #live(process: SimProcess, kafka: Kafka): Promise<void> {
+    const admin = kafka.admin()
+    const { random } = this.machine
+    for (;;) {
+      const attempt = async (work: () => Promise<unknown>): Promise<boolean> => {
+        try {
+          await work()
+          return true
+        } catch (error) {
+          checkError(error, this.machine.name)
+          this.#workload.note(this.machine.name, String(error))
+          return false
+        }
+      }
+      if (!this.#made) {
+        this.#made = await attempt(() => this.#makeTopics(admin))
+        if (!this.#made) await process.sleep(500)
+        continue
+      }
+      for (const group of this.#groups) await attempt(() => this.#lookAtGroup(admin, group))
+      if (!this.#workload.stopping) await attempt(() => this.#change(admin))
+      await process.sleep(this.#workload.stopping ? 3000 : 5000 + random.int(20_000))
+    }
+  }
+
+  async #makeTopics(admin: Admin): Promise<void> {
+    await admin.createTopics({
+      topics: this.topics.map(({ topic, partitions, configs }) => ({ topic, partitions, configs })),
+      ifNotExists: true,
+    })
+  }
+
+  async #lookAtGroup(admin: Admin, group: string): Promise<void> {
+    for (const { topic, partition, offset } of await admin.fetchOffsets({ groupId: group }))
+      this.#workload.history.committed(group, topic, partition, offset)
+  }
+
+  async #change(admin: Admin): Promise<void> {
+    const { random } = this.machine
+    const { history } = this.#workload
+    const plan = this.topics[random.int(this.topics.length)]!
+    switch (random.int(8)) {
+      case 0: {
+        if (plan.compacted) return
+        const partition = random.int(plan.partitions)
+        const end = history.promisedEnd(`${plan.topic}-${partition}`) ?? 0
+        const offset = Math.floor(end * random.float())
+        history.deleteAsked(plan.topic, partition, offset)
+        await admin.deleteRecords({ topic: plan.topic, partitions: [{ partition, offset }] })
+        return
+      }
+      case 1:
+        await admin.createTopics({
+          topics: [{ topic: `churn-${this.#churn++ % 3}`, partitions: 1 + random.int(3) }],
+        })
+        return
+      case 2:
+        await admin.deleteTopics({ topics: [`churn-${random.int(3)}`], ifExists: true })
+        return
+      case 3:
+        await admin.createPartitions({ topics: [{ topic: `churn-${random.int(3)}`, count: 4 }] })
+        return
+      case 4:
+        await admin.incrementalAlterConfigs({
+          resources: [
+            {
+              type: 'topic',
+              name: plan.topic,
+              changes: [{ name: 'segment.ms', op: 'set', value: String(5000 + random.int(100_000)) }],
+            },
+          ],
+        })
+        return
+      case 5:
+        await admin.describeTopics({ topics: [plan.topic] })
+        return
+      case 6:
+        await admin.describeGroups({ groups: this.#groups })
+        return
+      default:
+        await admin.fetchTopicOffsets(plan.topic)
+    }
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * Misfortune, within the promised model: what goes wrong, when, for how long. Every fault ends by itself, and
+ * `healAll` ends those that have not.
+ */
+import { type SeededRandom } from '../../broker/env-memory/random.ts'
+import { type ClientMachine } from './world/client.ts'
+import { type Machine } from './world/machine.ts'
+import { type SimNetwork } from './world/network.ts'
+import { KIND, type Scheduler } from './world/scheduler.ts'
+
+export interface FaultOptions {
+  readonly scheduler: Scheduler
+  readonly random: SeededRandom
+  readonly network: SimNetwork
+  readonly machines: readonly Machine[]
+  readonly clients: readonly ClientMachine[]
+  /** Starts a new process on a client machine whose process was killed. */
+  readonly restartClient: (client: ClientMachine) => void
+  readonly note: (what: string) => void
+}
+
+type Fault = (faults: Faults, random: SeededRandom, machine: Machine, client: ClientMachine) => string
+
+export class Faults {
+  readonly options: FaultOptions
+  readonly #ending = new Set<() => void>()
+  #ended = false
+
+  constructor(options: FaultOptions) {
+    this.options = options
+  }
+
+  /** Misfortune from `fromMs` to `untilMs`, on average every `everyMs`. */
+  plan(fromMs: number, untilMs: number, everyMs: number): void {
+    const { random, scheduler } = this.options
+    // Each seed has a character: some faults more often than others, some never.
+    const weights = FAULTS.map(([weight]) => weight * (random.int(3) === 0 ? 0 : 0.2 + random.float()))
+    let atMs = fromMs
+    for (;;) {
+      atMs += everyMs * 2 * random.float()
+      if (atMs >= untilMs) return
+      scheduler.at(atMs, KIND.fault, () => this.#strike(weights))
+    }
+  }
+
+  /** Calls `end` after `forMs`, or when all is healed. */
+  endAfter(forMs: number, end: () => void): void {
+    const once = (): void => {
+      if (this.#ending.delete(once)) end()
+    }
+    this.#ending.add(once)
+    this.options.scheduler.in(forMs, KIND.fault, once)
+  }
+
+  healAll(): void {
+    this.#ended = true
+    for (const end of [...this.#ending]) end()
+    this.options.network.heal()
+  }
+
+  #strike(weights: readonly number[]): void {
+    if (this.#ended) return
+    const { random, machines, clients, note } = this.options
+    let draw = random.float() * weights.reduce((sum, weight) => sum + weight, 0)
+    const index = weights.findIndex(weight => (draw -= weight) < 0)
+    const [, fault] = FAULTS[Math.max(0, index)]!
+    const machine = machines[random.int(machines.length)]!
+    const client = clients[random.int(clients.length)]!
+    note(fault(this, random, machine, client))
+  }
+}
+
+function seconds(random: SeededRandom, most: number): number {
+  return Math.floor(1000 * most * random.float() ** 2) + 20
+}
+
+/** With how often they occur beside each other. */
+const FAULTS: readonly (readonly [number, Fault])[] = [
+  [
+    3,
+    (_, _random, machine) => {
+      machine.kill()
+      return `kill broker ${machine.brokerId}`
+    },
+  ],
+  [
+    3,
+    (_, random, machine) => {
+      const forMs = seconds(random, 20)
+      machine.cutPower(forMs)
+      return `cut the power of broker ${machine.brokerId} for ${forMs} ms`
+    },
+  ],
+  [
+    1,
+    (_, _random, machine) => {
+      machine.restart()
+      return `restart broker ${machine.brokerId}`
+    },
+  ],
+  [
+    2,
+    (faults, random, machine) => {
+      const { process } = machine
+      const forMs = seconds(random, 25)
+      process?.pause()
+      faults.endAfter(forMs, () => process?.resume())
+      return `pause broker ${machine.brokerId} for ${forMs} ms`
+    },
+  ],
+  [
+    3,
+    (faults, random, machine, client) => {
+      const { network } = faults.options
+      const way = random.int(3)
+      const forMs = seconds(random, 40)
+      if (way !== 1) network.cut(machine.host, client.host)
+      if (way !== 0) network.cut(client.host, machine.host)
+      faults.endAfter(forMs, () => network.heal())
+      return `cut ${machine.host} ${['->', '<-', '<->'][way]} ${client.host} for ${forMs} ms`
+    },
+  ],
+  [
+    2,
+    (faults, random, machine, client) => {
+      const { network } = faults.options
+      const factor = 10 + random.int(1000)
+      network.slow(machine.host, client.host, factor)
+      network.slow(client.host, machine.host, factor)
+      faults.endAfter(seconds(random, 60), () => network.heal())
+      return `slow ${machine.host} - ${client.host} by ${factor}`
+    },
+  ],
+  [
+    3,
+    (faults, random) => {
+      const streams = faults.options.network.streams()
+      if (streams.length === 0) return 'no stream to break'
+      const stream = streams[random.int(streams.length)]!
+      const tellPeer = random.int(2) === 0
+      stream.breaks(tellPeer)
+      return `break ${stream.local.host} - ${stream.remote.host}${tellPeer ? '' : ', one end does not know'}`
+    },
+  ],
+  [
+    2,
+    (faults, random, _machine, client) => {
+      client.kill()
+      faults.endAfter(seconds(random, 20), () => {
+        if (client.process === null) faults.options.restartClient(client)
+      })
+      return `kill ${client.name}`
+    },
+  ],
+  [
+    2,
+    (faults, random, _machine, client) => {
+      const { process } = client
+      const forMs = seconds(random, 30)
+      process?.pause()
+      faults.endAfter(forMs, () => process?.resume())
+      return `pause ${client.name} for ${forMs} ms`
+    },
+  ],
+  [
+    1,
+    (_, random, machine) => {
+      const byMs = random.int(2_400_000) - 1_200_000
+      // Not further from the truth than what record timestamps are allowed to be.
+      machine.skew.offsetMs = byMs
+      return `set the wall clock of broker ${machine.brokerId} off by ${byMs} ms`
+    },
+  ],
+  [
+    2,
+    (faults, random, machine) => {
+      const { pace } = machine.disk
+      const before = { ...pace }
+      const factor = 10 + random.int(300)
+      pace.syncMs *= factor
+      pace.otherMs *= factor
+      faults.endAfter(seconds(random, 20), () => Object.assign(pace, before))
+      return `slow the disk of broker ${machine.brokerId} by ${factor}`
+    },
+  ],
+  [
+    1,
+    (faults, random, machine) => {
+      const isSync = random.int(2) === 0
+      const heal = machine.disk.disk.inject({
+        operation: isSync ? 'sync' : 'write',
+        code: 'IO_ERROR',
+        after: random.int(5),
+        times: 1 + random.int(3),
+        writtenBytes: random.int(200),
+      })
+      faults.endAfter(seconds(random, 20), heal)
+      return `fail ${isSync ? 'syncs' : 'writes'} of broker ${machine.brokerId}`
+    },
+  ],
+  [
+    1,
+    (faults, random, machine) => {
+      const { disk } = machine.disk
+      disk.capacityBytes = disk.usedBytes + random.int(3000)
+      faults.endAfter(seconds(random, 20), () => {
+        disk.capacityBytes = Number.POSITIVE_INFINITY
+      })
+      return `fill the disk of broker ${machine.brokerId}`
+    },
+  ],
+]

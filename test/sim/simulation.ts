@@ -1,0 +1,325 @@
+/**
+ * One seed: a world, a workload and its misfortune, from the first start to the last check. Everything is a function
+ * of the seed; the streams of chance are split by concern, so that one more draw in one does not shift the others.
+ */
+import { type Env } from '../../broker/env.ts'
+import { SeededRandom } from '../../broker/env-memory/random.ts'
+import { AdministratorActor } from './administrator.ts'
+import { Faults } from './faults.ts'
+import { History } from './history.ts'
+import { Inspection } from './inspection.ts'
+import { Invariants } from './invariants.ts'
+import {
+  type Actor,
+  MemberActor,
+  ProducerActor,
+  ReaderActor,
+  type TopicPlan,
+  type Workload,
+} from './workload.ts'
+import { ClientMachine } from './world/client.ts'
+import { type Trace } from './world/envs.ts'
+import { BROKER_PORT, Machine } from './world/machine.ts'
+import { SimNetwork } from './world/network.ts'
+import { Scheduler } from './world/scheduler.ts'
+import { Violation } from './world/violation.ts'
+
+export interface SimulationOptions {
+  readonly seed: number
+  /** Told everything that happens, with the virtual time. */
+  readonly trace?: (line: string) => void
+  /** Stands between a broker and its world: for planted bugs. */
+  readonly wrapEnv?: (env: Env) => Env
+}
+
+export interface SimulationResult {
+  readonly seed: number
+  readonly violation: Violation | null
+  readonly events: number
+  readonly hash: string
+  readonly simulatedMs: number
+  readonly recordsAcked: number
+  readonly recordsRead: number
+}
+
+/** Misfortune ends then, and a little later the workload. */
+const FAULTS_UNTIL_MS = 510_000
+const WORK_UNTIL_MS = 530_000
+/** After the faults have stopped, all that was promised must be there within so long. */
+const PROGRESS_WITHIN_MS = 180_000
+const START_WITHIN_MS = 60_000
+
+/** Runs one seed to its end. Must be called from a task of its own, not from within a promise job. */
+export function simulate(options: SimulationOptions): SimulationResult {
+  return new Simulation(options).run()
+}
+
+class Simulation {
+  readonly #options: SimulationOptions
+  readonly #scheduler = new Scheduler()
+  readonly #history = new History()
+  readonly #random: Readonly<
+    Record<'world' | 'network' | 'disk' | 'clients' | 'workload' | 'faults', SeededRandom>
+  >
+  readonly #network: SimNetwork
+  readonly #machines: Machine[] = []
+  readonly #actors: Actor[] = []
+  readonly #workload: Workload
+  readonly #trace: Trace | null
+  readonly #faults: Faults
+  #hosts = 0
+
+  constructor(options: SimulationOptions) {
+    this.#options = options
+    const root = new SeededRandom(options.seed)
+    const [world, network, disk, clients, workload, faults] = Array.from({ length: 6 }, () => root.fork())
+    this.#random = {
+      world: world!,
+      network: network!,
+      disk: disk!,
+      clients: clients!,
+      workload: workload!,
+      faults: faults!,
+    }
+    this.#trace = options.trace === undefined ? null : (...what) => this.#say(...what)
+    const draw = this.#random.world
+    this.#network = new SimNetwork({
+      scheduler: this.#scheduler,
+      random: this.#random.network,
+      pace: { delayMs: 0.05 + draw.float() * 2, jitterMs: draw.float() * 5, bytesPerMs: 10_000 },
+      windowBytes: 4096 << draw.int(7),
+      splits: draw.int(2) === 0,
+    })
+    this.#workload = {
+      history: this.#history,
+      stopping: false,
+      fail: error => this.#fail(error),
+      note: (process, message) => this.#trace?.(process, 'app', message, {}),
+    }
+    this.#makeBrokers(1)
+    this.#makeActors()
+    this.#faults = new Faults({
+      scheduler: this.#scheduler,
+      random: this.#random.faults,
+      network: this.#network,
+      machines: this.#machines,
+      clients: this.#actors.map(({ machine }) => machine),
+      restartClient: client => this.#actors.find(({ machine }) => machine === client)?.start(),
+      note: what => this.#trace?.('world', 'fault', what, {}),
+    })
+  }
+
+  run(): SimulationResult {
+    const reject = (error: unknown): void => this.#fail(error)
+    process.on('unhandledRejection', reject)
+    try {
+      this.#play()
+    } catch (error) {
+      this.#fail(error)
+    } finally {
+      process.off('unhandledRejection', reject)
+    }
+    const { events, hash, nowMs, stopped } = this.#scheduler
+    const violation =
+      stopped === null || stopped instanceof Violation ? stopped : new Violation('crash', stopped.stack ?? '')
+    const { recordsAcked, recordsRead } = this.#history
+    return {
+      seed: this.#options.seed,
+      violation,
+      events,
+      hash,
+      simulatedMs: nowMs,
+      recordsAcked,
+      recordsRead,
+    }
+  }
+
+  #play(): void {
+    const scheduler = this.#scheduler
+    const invariants = new Invariants(scheduler, this.#machines, this.#history)
+    scheduler.afterEvent = () => {
+      try {
+        invariants.check()
+      } catch (error) {
+        this.#fail(error)
+      }
+    }
+    for (const machine of this.#machines) machine.start()
+    const administrator = this.#actors[0] as AdministratorActor
+    administrator.start()
+    this.#runUntil(() => administrator.hasMadeTopics, START_WITHIN_MS, 'the topics to be made')
+    for (const actor of this.#actors.slice(1)) actor.start()
+    const { faults, world } = this.#random
+    // Some seeds know no misfortune at all: what goes wrong there is wrong by itself.
+    if (world.int(20) !== 0) this.#faults.plan(scheduler.nowMs, FAULTS_UNTIL_MS, 3000 + faults.int(40_000))
+    scheduler.run(FAULTS_UNTIL_MS)
+    this.#faults.healAll()
+    for (const actor of this.#actors) if (actor.machine.process === null) actor.start()
+    scheduler.run(WORK_UNTIL_MS)
+    this.#workload.stopping = true
+    this.#rest('all to be acknowledged, read and committed')
+    this.#inspect()
+    if (this.#random.world.int(2) === 0) {
+      for (const machine of this.#machines) machine.cutPower(1000)
+      this.#inspect()
+    }
+  }
+
+  #rest(what: string): void {
+    this.#runUntil(() => this.#actors.every(actor => actor.isAtRest()), PROGRESS_WITHIN_MS, what)
+  }
+
+  /** A client that has seen nothing so far reads everything. */
+  #inspect(): void {
+    const inspection = new Inspection(this.#client('inspector'), this.#workload, topicPlans(this.#actors))
+    inspection.start()
+    this.#runUntil(() => inspection.isDone, PROGRESS_WITHIN_MS, 'everything to be read by a new client')
+    inspection.stop()
+  }
+
+  #runUntil(isSo: () => boolean, withinMs: number, what: string): void {
+    const scheduler = this.#scheduler
+    if (scheduler.stopped !== null) return
+    scheduler.run(scheduler.nowMs + withinMs, isSo)
+    if (scheduler.stopped !== null || isSo()) return
+    const restless = this.#actors.filter(actor => !actor.isAtRest()).map(({ machine }) => machine.name)
+    throw new Violation(
+      'no-progress',
+      `after ${withinMs} ms without faults: waited for ${what} (${restless.join()})`,
+    )
+  }
+
+  #fail(error: unknown): void {
+    this.#scheduler.stop(error instanceof Error ? error : new Error(String(error)))
+  }
+
+  #say(process: string, level: string, message: string, fields: Readonly<Record<string, unknown>>): void {
+    const { error, ...rest } = fields
+    const facts = Object.keys(rest).length === 0 ? '' : ` ${JSON.stringify(rest)}`
+    const cause = error instanceof Error ? ` | ${error.stack ?? error.message}` : ''
+    const at = (this.#scheduler.nowMs / 1000).toFixed(6).padStart(12)
+    this.#options.trace?.(`${at} ${process.padEnd(12)} ${level.padEnd(5)} ${message}${facts}${cause}`)
+  }
+
+  // ------------------------------------------------------------------------------------------ composition
+
+  #makeBrokers(count: number): void {
+    const { world, disk } = this.#random
+    const pick = <T>(...values: readonly T[]): T => values[world.int(values.length)]!
+    for (let brokerId = 1; brokerId <= count; brokerId++) {
+      this.#machines.push(
+        new Machine({
+          brokerId,
+          host: this.#host(),
+          scheduler: this.#scheduler,
+          network: this.#network,
+          random: disk.fork(),
+          diskPace: { syncMs: pick(0.5, 3, 15), otherMs: pick(0.02, 0.2, 2) },
+          skew: { offsetMs: world.int(10_000) - 5000, rate: 1 + (world.float() - 0.5) * 2e-4 },
+          turnMs: pick(0.02, 0.1, 0.5),
+          settings: {
+            'offsets.topic.num.partitions': 2,
+            'group.initial.rebalance.delay.ms': 500,
+            'group.min.session.timeout.ms': 1000,
+            'group.consumer.session.timeout.ms': 10_000,
+            'group.consumer.min.session.timeout.ms': 1000,
+            'group.consumer.heartbeat.interval.ms': 3000,
+            'group.consumer.min.heartbeat.interval.ms': 1000,
+            'log.cleaner.backoff.ms': pick(2000, 15_000),
+            'log.cleaner.dedupe.buffer.size': 1024 * 1024,
+            'log.cleaner.io.buffer.size': 64 * 1024,
+            'log.segment.delete.delay.ms': pick(0, 1000, 60_000),
+            'log.flush.offset.checkpoint.interval.ms': pick(2000, 10_000, 60_000),
+            'log.flush.start.offset.checkpoint.interval.ms': pick(2000, 60_000),
+            'replica.high.watermark.checkpoint.interval.ms': pick(1000, 5000),
+            'log.tail.cache.bytes': pick(0, 32 * 1024, 16 * 1024 * 1024),
+            'producer.id.expiration.ms': 86_400_000,
+            'auto.create.topics.enable': false,
+          },
+          trace: this.#trace,
+          wrapEnv: this.#options.wrapEnv ?? (env => env),
+          onBug: error => this.#fail(new Violation('broker-bug', error.stack ?? error.message)),
+        }),
+      )
+    }
+  }
+
+  #makeActors(): void {
+    const { workload: draw } = this.#random
+    const workload = this.#workload
+    const topics = this.#makeTopics()
+    const groups = ['group-a', 'group-b']
+    this.#actors.push(new AdministratorActor({ machine: this.#client('admin'), workload, topics, groups }))
+    const producer = (name: string, idempotent: boolean, acks: 'all' | 1 | 0): void => {
+      const machine = this.#client(name)
+      const spec = { name, idempotent, acks }
+      const pauseMs = 5000 + draw.int(15_000)
+      this.#actors.push(new ProducerActor({ machine, spec, workload, topics, pauseMs }))
+    }
+    producer('p1', true, 'all')
+    if (draw.int(2) === 0) producer('p2', true, 'all')
+    if (draw.int(3) === 0) producer('p3', false, 'all')
+    if (draw.int(4) === 0) producer('p4', false, 1)
+    if (draw.int(6) === 0) producer('p5', false, 0)
+    this.#actors.push(new ReaderActor(this.#client('reader'), workload, topics))
+    const plain = topics.filter(({ compacted }) => !compacted)
+    for (const group of groups) {
+      const protocol = draw.int(2) === 0 ? 'classic' : 'consumer'
+      const isStatic = draw.int(3) === 0
+      for (let left = 1 + draw.int(3); left > 0; left--) {
+        const name = `${group}.${left}`
+        const instance = isStatic ? name : null
+        const machine = this.#client(name)
+        this.#actors.push(new MemberActor({ machine, workload, topics: plain, group, protocol, instance }))
+      }
+    }
+  }
+
+  #makeTopics(): TopicPlan[] {
+    const { workload: draw } = this.#random
+    const small = (): Record<string, string> => ({
+      'segment.ms': String(5000 + draw.int(120_000)),
+      'index.interval.bytes': String(draw.int(2) === 0 ? 64 : 1024),
+      'segment.index.bytes': String(8 * (2 + draw.int(20))),
+    })
+    const plans: TopicPlan[] = [
+      { topic: 'plain', partitions: 1 + draw.int(3), compacted: false, configs: small() },
+      {
+        topic: 'compacted',
+        partitions: 1,
+        compacted: true,
+        configs: {
+          ...small(),
+          'cleanup.policy': 'compact',
+          'min.cleanable.dirty.ratio': '0.01',
+          'delete.retention.ms': String(draw.int(2) * 60_000),
+        },
+      },
+    ]
+    for (const { topic, partitions, compacted } of plans)
+      for (let partition = 0; partition < partitions; partition++)
+        this.#history.addPartition(topic, partition, compacted)
+    return plans
+  }
+
+  #client(name: string): ClientMachine {
+    return new ClientMachine({
+      name,
+      host: this.#host(),
+      brokers: this.#machines.map(({ host }) => `${host}:${BROKER_PORT}`).join(),
+      scheduler: this.#scheduler,
+      network: this.#network,
+      random: this.#random.clients.fork(),
+      trace: this.#trace,
+    })
+  }
+
+  #host(): string {
+    return `10.0.0.${++this.#hosts}`
+  }
+}
+
+function topicPlans(actors: readonly Actor[]): readonly TopicPlan[] {
+  const administrator = actors[0]
+  return administrator instanceof AdministratorActor ? administrator.topics : []
+}
