@@ -1,4 +1,4 @@
-/** What the three `sluice bench` commands share: their flags, the run with progress, the outcome and the reports. */
+/** What the `sluice bench` commands share: their flags, the run with progress, the outcome and the reports. */
 import { boolean, integer, string } from '@oclif/core/flags'
 import type { Snapshot, WorkloadOptions, WorkloadResult } from '../perf/workload/types.ts'
 import { usageError } from './errors.ts'
@@ -111,27 +111,45 @@ export function showSnapshot(progress: Progress, snapshot: Snapshot): void {
       snapshot.p50 === null
         ? ''
         : `  p50 ${snapshot.p50.toFixed(1)} ms, p99 ${(snapshot.p99 ?? 0).toFixed(1)} ms`
-    const rate = `${count(Math.round(snapshot.recordsPerSecond))} records/s, ${snapshot.mebibytesPerSecond.toFixed(1)} MiB/s`
-    return `${bar}${snapshot.phase}: ${rate}${latency}`
+    const flow = `${count(Math.round(snapshot.recordsPerSecond))} records/s, ${snapshot.mebibytesPerSecond.toFixed(1)} MiB/s`
+    const said = [
+      ...(snapshot.note === undefined ? [] : [snapshot.note]),
+      // A group that reads nothing has no flow to show.
+      ...(snapshot.note === undefined || snapshot.recordsPerSecond > 0 ? [`${flow}${latency}`] : []),
+    ]
+    return `${bar}${snapshot.phase}: ${said.join('; ')}`
   })
 }
 
 /** For people. */
 export async function printResult(result: WorkloadResult): Promise<void> {
-  const { conditions, latencyRows, milliseconds } = await import('../perf/report/workload.ts')
-  const heading = `${count(Math.round(result.recordsPerSecond))} records/s, ${result.mebibytesPerSecond.toFixed(1)} MiB/s`
-  const lines = [paint(process.stdout, 'bold', heading)]
-  lines.push(
-    `${count(result.records)} records in ${(result.durationMs / 1000).toFixed(1)} s, ${count(result.errors)} errors`,
-    '',
-  )
-  await writeOut(`${lines.join('\n')}\n`)
+  const { conditions, figures, headline, latencyRows } = await import('../perf/report/workload.ts')
+  const { PAUSE_HEADING, pauseCells, pauseRows } = await import('../perf/report/group.ts')
+  const { milliseconds } = await import('../perf/report/text.ts')
+  const total =
+    result.group === undefined
+      ? [
+          `${count(result.records)} records in ${(result.durationMs / 1000).toFixed(1)} s, ${count(result.errors)} errors`,
+        ]
+      : []
+  await writeOut(`${[paint(process.stdout, 'bold', headline(result)), ...total, ''].join('\n')}\n`)
   const pair = [
     { title: '', value: (row: readonly [string, string]) => row[0] },
     { title: '', value: (row: readonly [string, string]) => row[1] },
   ]
   const print = (rows: readonly (readonly [string, string])[]): Promise<void> | undefined =>
     writeOut(renderTable(pair, rows).replace(/^\n/, ''))
+  if (result.group !== undefined) {
+    await print(figures(result).map(([name, value]) => [`  ${name}`, value] as const))
+    const pauses = pauseRows(result.group).map(pauseCells)
+    const columns = PAUSE_HEADING.map((title, index) => ({
+      title: index === 0 ? '  pause of, ms' : title,
+      align: index === 0 ? ('left' as const) : ('right' as const),
+      value: (row: readonly string[]) => (index === 0 ? `  ${row[0]!}` : row[index]!),
+    }))
+    if (pauses.length > 0) await writeOut(`\n${renderTable(columns, pauses)}`)
+    await writeOut('\n')
+  }
   if (result.latency !== null) {
     await writeOut(`latency, ms: ${result.latencyOf ?? ''}\n`)
     await print(

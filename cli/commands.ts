@@ -5,6 +5,7 @@
 import { ApiVersions } from './commands/api-versions.ts'
 import { BenchConsume } from './commands/bench/consume.ts'
 import { BenchEndToEnd } from './commands/bench/e2e.ts'
+import { BenchGroup } from './commands/bench/group.ts'
 import { BenchProduce } from './commands/bench/produce.ts'
 import { BrokerFormat } from './commands/broker/format.ts'
 import { BrokerStart } from './commands/broker/start.ts'
@@ -36,6 +37,7 @@ export const COMMANDS = {
   'api-versions': ApiVersions,
   'bench:consume': BenchConsume,
   'bench:e2e': BenchEndToEnd,
+  'bench:group': BenchGroup,
   'bench:produce': BenchProduce,
   'broker:format': BrokerFormat,
   'broker:start': BrokerStart,

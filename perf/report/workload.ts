@@ -4,7 +4,9 @@
  */
 import { writeFile } from 'node:fs/promises'
 import type { LatencySummary, WorkloadResult } from '../workload/types.ts'
+import { groupConditions, groupHeadline, groupRows, PAUSE_HEADING, pauseCells, pauseRows } from './group.ts'
 import { embedJson, escapeHtml, renderPage } from './page.ts'
+import { milliseconds, number } from './text.ts'
 
 /** Throws where the ending is none of .json, .md, .html. */
 export async function writeWorkloadReport(file: string, result: WorkloadResult): Promise<void> {
@@ -21,20 +23,55 @@ export async function writeWorkloadReport(file: string, result: WorkloadResult):
   }
 }
 
-const TITLES = { produce: 'Producing', consume: 'Consuming', e2e: 'End to end' } as const
+const TITLES = {
+  produce: 'Producing',
+  consume: 'Consuming',
+  e2e: 'End to end',
+  group: 'A group',
+  commits: 'Committing offsets',
+} as const
 
-function number(value: number, digits = 0): string {
-  return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+/** The one line that counts. */
+export function headline(result: WorkloadResult): string {
+  switch (result.kind) {
+    case 'group':
+      return result.group === undefined ? 'nothing measured' : groupHeadline(result.group)
+    case 'commits':
+      return `${number(result.recordsPerSecond)} partition offsets/s`
+    case 'produce':
+    case 'consume':
+    case 'e2e':
+      return `${number(result.recordsPerSecond)} records/s, ${number(result.mebibytesPerSecond, 1)} MiB/s`
+    default:
+      return result.kind satisfies never
+  }
 }
 
-/** Milliseconds with as many digits as mean something. */
-export function milliseconds(value: number): string {
-  return number(value, value < 1 ? 3 : value < 10 ? 2 : value < 100 ? 1 : 0)
+/** What was counted, as pairs for a table. */
+export function figures(result: WorkloadResult): [string, string][] {
+  const { records, errors, recordsPerSecond, mebibytesPerSecond, group } = result
+  const flow: [string, string][] = [
+    ['records/s', number(recordsPerSecond)],
+    ['MiB/s', number(mebibytesPerSecond, 1)],
+    ['records', number(records)],
+  ]
+  const stored: [string, string][] = [
+    ['offsets/s', number(recordsPerSecond)],
+    ['offsets', number(records)],
+    ['commits', number(result.latency?.count ?? 0)],
+  ]
+  return [
+    ...(result.kind === 'group' && group !== undefined ? groupRows(group) : []),
+    ...(result.kind === 'commits' ? stored : records === 0 ? [] : flow),
+    ['errors', number(errors)],
+  ]
 }
 
 /** How it was run, as pairs for a table. */
 export function conditions(result: WorkloadResult): [string, string][] {
   const { options } = result
+  const { group } = options
+  const rate = options.rate === null ? 'as fast as it goes' : `${number(options.rate)} records/s`
   const writes: [string, string][] = [
     ['batch', `${number(options.batchBytes)} B, linger ${options.lingerMs} ms`],
     ['acks', String(options.acks)],
@@ -45,13 +82,17 @@ export function conditions(result: WorkloadResult): [string, string][] {
         : `${options.compression}, ${number(options.compressible * 100)}% repeats`,
     ],
     ['producers', String(options.producers)],
-    ['rate', options.rate === null ? 'as fast as it goes' : `${number(options.rate)} records/s`],
+    ['rate', rate],
   ]
   return [
     ['broker', result.brokers],
     ['topic', `${options.topic}, ${options.partitions} partition${options.partitions === 1 ? '' : 's'}`],
-    ['record', `${number(options.recordBytes)} B`],
-    ...(result.kind === 'consume' ? [] : writes),
+    ...(group === undefined ? [] : groupConditions(group, dueEveryMs(result))),
+    ...(group === undefined ? [['record', `${number(options.recordBytes)} B`] as [string, string]] : []),
+    ...(group !== undefined && !group.light
+      ? [['records', `${number(options.recordBytes)} B, ${rate}`] as [string, string]]
+      : []),
+    ...(result.kind === 'consume' || group !== undefined ? [] : writes),
     [
       'measured',
       `${number(result.durationMs / 1000, 1)} s after ${number(options.warmupMs / 1000, 1)} s of warm-up`,
@@ -59,6 +100,12 @@ export function conditions(result: WorkloadResult): [string, string][] {
     ['client', `Node ${result.node}, ${number(result.clientCpu * 100)}% of a core`],
     ['machine', result.machine],
   ]
+}
+
+/** Shorter pauses of a partition mean nothing. */
+function dueEveryMs({ options, kind }: WorkloadResult): number | null {
+  const { group, rate, partitions } = options
+  return kind !== 'group' || group?.light !== false || rate === null ? null : (1000 / rate) * partitions
 }
 
 export function latencyRows(latency: LatencySummary): [string, number][] {
@@ -77,12 +124,6 @@ export function latencyRows(latency: LatencySummary): [string, number][] {
 export function workloadMarkdown(result: WorkloadResult): string {
   const table = (rows: readonly (readonly [string, string])[]): string =>
     ['| | |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join('\n')
-  const figures: [string, string][] = [
-    ['records/s', number(result.recordsPerSecond)],
-    ['MiB/s', number(result.mebibytesPerSecond, 1)],
-    ['records', number(result.records)],
-    ['errors', number(result.errors)],
-  ]
   const latency =
     result.latency === null
       ? ''
@@ -90,31 +131,50 @@ export function workloadMarkdown(result: WorkloadResult): string {
   const notes = result.notes.map(note => `- ${note}\n`).join('')
   return `# ${TITLES[result.kind]}, ${result.startedAt.slice(0, 16).replace('T', ' ')} UTC
 
-${table(figures)}
-${latency}
+${table(figures(result))}
+${pauseMarkdown(result)}${latency}
 ## Conditions
 
 ${table(conditions(result))}
 ${notes === '' ? '' : `\n${notes}`}`
 }
 
+function pauseMarkdown({ group }: WorkloadResult): string {
+  const rows = group === undefined ? [] : pauseRows(group)
+  if (rows.length === 0) return ''
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`
+  const rule = line(PAUSE_HEADING.map(() => '---'))
+  return `\n## Pauses, ms\n\n${line(PAUSE_HEADING)}${rule}${rows.map(row => line(pauseCells(row))).join('')}`
+}
+
 function card(value: string, unit: string, label: string): string {
   return `<div class="card"><b>${value}<small>${unit}</small></b><span>${label}</span></div>`
 }
 
-function htmlTable(rows: readonly (readonly [string, string])[], heading: readonly string[]): string {
+function htmlTable(rows: readonly (readonly string[])[], heading: readonly string[]): string {
   const head = heading.map(text => `<th>${escapeHtml(text)}</th>`).join('')
-  const body = rows.map(
-    ([name, value]) => `<tr><td>${escapeHtml(name)}</td><td>${escapeHtml(value)}</td></tr>`,
-  )
+  const body = rows.map(cells => `<tr>${cells.map(text => `<td>${escapeHtml(text)}</td>`).join('')}</tr>`)
   return `<table><thead><tr>${head}</tr></thead><tbody>${body.join('')}</tbody></table>`
 }
 
-export function workloadHtml(result: WorkloadResult): Promise<string> {
-  const { latency } = result
-  const cards = [
-    card(number(result.recordsPerSecond), '', 'records per second'),
-    card(number(result.mebibytesPerSecond, 1), 'MiB/s', 'of values'),
+function cards(result: WorkloadResult): string[] {
+  const { latency, group, kind } = result
+  const flow =
+    kind === 'commits'
+      ? [card(number(result.recordsPerSecond), '', 'partition offsets per second')]
+      : [
+          card(number(result.recordsPerSecond), '', 'records per second'),
+          card(number(result.mebibytesPerSecond, 1), 'MiB/s', 'of values'),
+        ]
+  const firstStable = group?.firstStableMs ?? null
+  const moved = group?.pauses.moved ?? null
+  return [
+    ...(firstStable === null ? [] : [card(number(firstStable / 1000, 2), 's', 'to the first stable moment')]),
+    ...(moved === null ? [] : [card(milliseconds(moved.p50), 'ms', 'median pause of what moved')]),
+    ...(kind === 'group' && group !== undefined
+      ? [card(number(group.reread), '', 'records read again')]
+      : []),
+    ...(result.records === 0 ? [] : flow),
     ...(latency === null
       ? []
       : [
@@ -124,15 +184,43 @@ export function workloadHtml(result: WorkloadResult): Promise<string> {
         ]),
     card(number(result.errors), '', 'errors'),
   ]
+}
+
+function chart(id: string, title: string, note: string): string {
+  return `<section><h2>${title}</h2><p class="note">${escapeHtml(note)}</p><div class="chart" id="${id}"></div></section>`
+}
+
+const RATE_NOTES = { 'MiB/s': 'MiB of values', 'records/s': 'Records', 'offsets/s': 'Offsets' } as const
+
+function rateUnit({ kind }: WorkloadResult): keyof typeof RATE_NOTES {
+  return kind === 'group' ? 'records/s' : kind === 'commits' ? 'offsets/s' : 'MiB/s'
+}
+
+export function workloadHtml(result: WorkloadResult): Promise<string> {
+  const { latency, group } = result
+  const unit = rateUnit(result)
   const charts = [
-    '<section><h2>Throughput</h2><p class="note">MiB of values per second, by half second</p><div class="chart" id="throughput"></div></section>',
+    ...(result.records === 0
+      ? []
+      : [chart('throughput', 'Throughput', `${RATE_NOTES[unit]} per second, by half second`)]),
     ...(latency === null
       ? []
       : [
-          `<section><h2>Latency over time</h2><p class="note">Milliseconds, ${escapeHtml(result.latencyOf ?? '')}</p><div class="chart" id="latency"></div></section>`,
-          '<section><h2>Distribution of latency</h2><p class="note">Milliseconds by percentile; to the right each step is a tenth of what is left</p><div class="chart" id="curve"></div></section>',
+          chart('latency', 'Latency over time', `Milliseconds, ${result.latencyOf ?? ''}`),
+          chart(
+            'curve',
+            'Distribution of latency',
+            'Milliseconds by percentile; to the right each step is a tenth of what is left',
+          ),
         ]),
   ]
+  const pauses = group === undefined ? [] : pauseRows(group)
+  if (pauses.length > 0) {
+    const note = 'Milliseconds without a record, though records were due all the time'
+    charts.unshift(
+      `<section><h2>Pauses</h2><p class="note">${note}</p>${htmlTable(pauses.map(pauseCells), PAUSE_HEADING)}</section>`,
+    )
+  }
   const tables = `<section class="columns">
 ${
   latency === null
@@ -142,14 +230,15 @@ ${
         ['', 'ms'],
       )}</div>`
 }
+${group === undefined ? '' : `<div><h2>Figures</h2>${htmlTable(figures(result), ['', ''])}</div>`}
 <div><h2>Conditions</h2>${htmlTable(conditions(result), ['', ''])}</div>
 </section>`
   const notes = result.notes.map(note => `<p class="note">${escapeHtml(note)}</p>`).join('')
   return renderPage({
     title: `${TITLES[result.kind]}: ${result.options.topic}`,
     subtitle: `${result.startedAt.slice(0, 19).replace('T', ' ')} UTC, ${result.brokers}`,
-    body: `<div class="cards">${cards.join('')}</div>\n${charts.join('\n')}\n${tables}\n${notes}`,
-    script: `const result = ${embedJson({ samples: result.samples, curve: latency?.curve ?? [] })};\n${CHARTS}`,
+    body: `<div class="cards">${cards(result).join('')}</div>\n${charts.join('\n')}\n${tables}\n${notes}`,
+    script: `const result = ${embedJson({ samples: result.samples, curve: latency?.curve ?? [], unit })};\n${CHARTS}`,
   })
 }
 
@@ -190,9 +279,10 @@ draw('throughput', 260, {
   scales: { ...whole, y: { range: (_, min, max) => [0, (max || 1) * 1.12] } },
   axes: [secondsAxis, axis({ size: 64 })],
   series: [seconds,
-    { label: 'MiB/s', stroke: colour('--accent'), fill: fade('--accent'), width: 2, points: { show: false },
+    { label: result.unit, stroke: colour('--accent'), fill: fade('--accent'), width: 2, points: { show: false },
       value: (_, value) => value == null ? '-' : value.toFixed(1) }],
-}, [times, samples.map(sample => sample.bytes / 1048576 / (sample.lengthMs / 1000))]);
+}, [times, samples.map(sample =>
+  (result.unit === 'MiB/s' ? sample.bytes / 1048576 : sample.records) / (sample.lengthMs / 1000))]);
 draw('latency', 280, {
   scales: { ...whole, y: { distr: 3, log: 10 } },
   axes: [secondsAxis, logAxis({ size: 64, values: (_, values) => powers(values) })],

@@ -4,31 +4,11 @@
  */
 import { cpus } from 'node:os'
 import { performance } from 'node:perf_hooks'
-import * as hdr from 'hdr-histogram-js'
 import { MEBIBYTE } from '../statistics.ts'
-import type {
-  LatencySummary,
-  Sample,
-  Snapshot,
-  WorkloadKind,
-  WorkloadOptions,
-  WorkloadResult,
-} from './types.ts'
+import { makeHistogram, recordMilliseconds, summarize } from './histogram.ts'
+import type { Sample, Snapshot, WorkloadKind, WorkloadOptions, WorkloadResult } from './types.ts'
 
-const HIGHEST_MICROSECONDS = 600_000_000
 const INTERVAL_MS = 500
-const CURVE_TICKS = 8
-
-function makeHistogram(): hdr.Histogram {
-  return hdr.build({
-    bitBucketSize: 'packed',
-    autoResize: false,
-    lowestDiscernibleValue: 1,
-    highestTrackableValue: HIGHEST_MICROSECONDS,
-    numberOfSignificantValueDigits: 3,
-    useWebAssembly: false,
-  })
-}
 
 export interface RecorderOptions {
   readonly kind: WorkloadKind
@@ -108,8 +88,7 @@ export class Recorder {
 
   /** `count` records took `milliseconds` each. */
   latency(milliseconds: number, count: number): void {
-    const microseconds = Math.min(HIGHEST_MICROSECONDS, Math.max(1, Math.round(milliseconds * 1000)))
-    this.interval.recordValueWithCount(microseconds, count)
+    recordMilliseconds(this.interval, milliseconds, count)
   }
 
   error(count: number): void {
@@ -179,42 +158,10 @@ export class Recorder {
       mebibytesPerSecond: this.bytes / MEBIBYTE / seconds,
       errors: this.errors,
       latencyOf: this.total.totalCount === 0 ? null : latencyOf,
-      latency: this.total.totalCount === 0 ? null : summarize(this.total),
+      latency: summarize(this.total),
       samples: this.samples,
       clientCpu: this.clientCpu,
       notes,
     }
   }
-}
-
-function summarize(histogram: hdr.Histogram): LatencySummary {
-  const at = (percentile: number): number => histogram.getValueAtPercentile(percentile) / 1000
-  return {
-    count: histogram.totalCount,
-    mean: histogram.mean / 1000,
-    min: histogram.minNonZeroValue / 1000,
-    p50: at(50),
-    p90: at(90),
-    p95: at(95),
-    p99: at(99),
-    p999: at(99.9),
-    p9999: at(99.99),
-    max: histogram.maxValue / 1000,
-    curve: curve(histogram),
-  }
-}
-
-/** Percentiles that grow denser towards 100, as far as there are records to tell them apart. */
-function curve(histogram: hdr.Histogram): { percentile: number; value: number }[] {
-  const points: { percentile: number; value: number }[] = []
-  for (
-    let left = 100;
-    left > 100 / histogram.totalCount / 2 && points.length < 200;
-    left *= 2 ** (-1 / CURVE_TICKS)
-  ) {
-    const percentile = 100 - left
-    points.push({ percentile, value: histogram.getValueAtPercentile(percentile) / 1000 })
-  }
-  points.push({ percentile: 100, value: histogram.maxValue / 1000 })
-  return points
 }

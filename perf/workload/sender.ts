@@ -55,6 +55,8 @@ export interface SenderOptions {
   readonly counts: boolean
   /** Writes the due time into the first eight bytes of each value, as a double, for a consumer to read. */
   readonly stampValues: boolean
+  /** Records that go to a partition before it is the turn of the next one. Default: what fills a batch. */
+  readonly perPartition?: number
 }
 
 export class Sender {
@@ -75,7 +77,8 @@ export class Sender {
     this.queues = Array.from({ length: workload.partitions }, () => new DueQueue())
     this.values = makeValues(workload.recordBytes, workload.compressible)
     // As the sticky partitioner does: a batch's worth to one partition, then the next.
-    this.perPartition = Math.max(1, Math.floor(workload.batchBytes / (workload.recordBytes + 16)))
+    this.perPartition =
+      options.perPartition ?? Math.max(1, Math.floor(workload.batchBytes / (workload.recordBytes + 16)))
     this.partition = index % workload.partitions
     this.producer = options.kafka.producer({
       acks: workload.acks,

@@ -22,6 +22,64 @@ export interface WorkloadOptions {
   readonly count: number | null
   /** Time before the measured time, not counted. */
   readonly warmupMs: number
+  /** The workloads of groups have it, the others do not. */
+  readonly group?: GroupOptions
+}
+
+export interface GroupOptions {
+  readonly groupId: string
+  /** At the start. */
+  readonly members: number
+  readonly protocol: 'classic' | 'consumer'
+  /** Classic protocol: of the members. Consumer protocol: of the broker, null for its choice. */
+  readonly assignor: string | null
+  /** Members that only speak the protocol of membership, and read nothing. */
+  readonly light: boolean
+  /** Members that go or come in a second, in turn; 0 leaves the group alone. */
+  readonly churn: number
+  readonly heartbeatIntervalMs: number
+  readonly sessionTimeoutMs: number
+}
+
+/** What a run says of its group. Stable: each partition has one owner, and none has two more than another. */
+export interface GroupFigures {
+  /** From the start of the first member to the first time that the group was stable; null where it never was. */
+  readonly firstStableMs: number | null
+  /** Processor time that this process, not the broker, took until then. */
+  readonly firstStableCpuMs: number | null
+  /** Members that went or came in the measured time. */
+  readonly changes: number
+  /** From each change to the next time that the group was stable. */
+  readonly settling: LatencySummary | null
+  /** Changes after which it was not stable again before the end. */
+  readonly unsettled: number
+  /** Partitions that another member reads than before. */
+  readonly moved: number
+  /**
+   * What had to move, were each change dealt out for itself: all that a leaver had, the fair share of a newcomer.
+   * Changes that are dealt out together can do with less.
+   */
+  readonly leastMoved: number
+  /** Partitions that a member let go of, whoever got them then. */
+  readonly revoked: number
+  /** Times that a partition had two owners. */
+  readonly overlaps: number
+  /** Records that were handed out again, or never. */
+  readonly reread: number
+  readonly skipped: number
+  readonly pauses: GroupPauses
+}
+
+/** Times without a record, though records were due all the time. */
+export interface GroupPauses {
+  /** From the last record of the old owner to the first of the new one, of each partition that moved. */
+  readonly moved: LatencySummary | null
+  /** The longest between two changes, of each partition that stayed where it was. */
+  readonly stayed: LatencySummary | null
+  /** The longest between two changes, of each member that had read before. */
+  readonly members: LatencySummary | null
+  /** From the start of a member to its first record. */
+  readonly newcomers: LatencySummary | null
 }
 
 /** One interval of the measured time. */
@@ -53,7 +111,7 @@ export interface LatencySummary {
   readonly curve: readonly { readonly percentile: number; readonly value: number }[]
 }
 
-export type WorkloadKind = 'produce' | 'consume' | 'e2e'
+export type WorkloadKind = 'produce' | 'consume' | 'e2e' | 'group' | 'commits'
 
 export interface WorkloadResult {
   readonly kind: WorkloadKind
@@ -76,17 +134,21 @@ export interface WorkloadResult {
   /** Processor time of this process in the measured time, as a share of one core. */
   readonly clientCpu: number
   readonly notes: readonly string[]
+  /** The workloads of groups have it, the others do not. */
+  readonly group?: GroupFigures
 }
 
 /** Given to whoever shows progress, a few times a second. */
 export interface Snapshot {
-  readonly phase: 'filling' | 'warming up' | 'measuring' | 'finishing'
+  readonly phase: 'filling' | 'joining' | 'warming up' | 'measuring' | 'finishing'
   /** 0 .. 1, or null where there is no end in sight. */
   readonly done: number | null
   readonly recordsPerSecond: number
   readonly mebibytesPerSecond: number
   readonly p50: number | null
   readonly p99: number | null
+  /** What else there is to say. */
+  readonly note?: string
 }
 
 export interface WorkloadContext {

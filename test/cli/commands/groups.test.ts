@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { spawnBroker } from '../../helpers/broker-process.ts'
 import { sluiceAt } from '../../helpers/sluice.ts'
@@ -68,6 +70,24 @@ t.test('against a broker', async t => {
     t.match(await json(['group', 'seek', 'fresh', '--to', 'end', '--topic', 'orders', '--yes']), {
       partitions: [{ before: null, after: 4 }],
     })
+  })
+
+  await t.test('a group is measured and reported, and nothing is left of it', async t => {
+    const report = join(t.testdir(), 'group.md')
+    const bench = ['bench', 'group', '--protocol', 'consumer', '--members', '3', '-p', '6']
+    const flags = ['--duration', '500ms', '--warmup', '10ms', '--rate', '100']
+    t.match(await json([...bench, ...flags, '--churn', '4', '--report', report]), {
+      kind: 'group',
+      records: Number,
+      group: { changes: 2, reread: 0, skipped: 0 },
+    })
+    t.match(readFileSync(report, 'utf8'), /## Pauses, ms/)
+    t.match(await text([...bench, '--light']), /^stable in [\d.]+ s\n/)
+    t.match(await text([...bench, '--commits', '-n', '60']), /^[\d,]+ partition offsets\/s\n/)
+    t.match(await sluice([...bench, '--churn', 'x']), { code: 2, stderr: /--churn/ })
+    t.match(await sluice([...bench, '--protocol', 'classic', '--assignor', 'x']), { code: 2 })
+    t.notMatch(await json(['group', 'list']), [{ groupId: /bench/ }])
+    t.notMatch(await text(['topic', 'list']), /bench/)
   })
 
   await t.test('groups are deleted', async t => {
