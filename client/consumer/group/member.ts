@@ -100,7 +100,9 @@ export class Member {
         const speaksNew = connection.serves(API.ConsumerGroupHeartbeat)
         const useNew = group.protocol === 'consumer' || (group.protocol === 'auto' && speaksNew)
         // Patterns travel since version 1.
-        const cannotMatch = speaksNew && connection.version(API.ConsumerGroupHeartbeat) < 1
+        const cannotMatch =
+          subscription.matchesInternalTopics ||
+          (speaksNew && connection.version(API.ConsumerGroupHeartbeat) < 1)
         this.#matchesHere = subscription.hasPatterns && (!useNew || cannotMatch)
         if (this.#matchesHere) await subscription.match(signal)
         if (!signal.aborted) this.#become(useNew ? 'consumer' : 'classic')
@@ -160,7 +162,23 @@ export class Member {
 
   /** The subscription has grown, or matches other topics. */
   wantsChanged(): void {
-    if (this.#membership !== null) this.#step({ kind: 'wants', wants: this.#wants() })
+    if (this.#membership === null) return
+    if (!this.#matchesHere && this.#options.subscription.matchesInternalTopics) void this.#matchHere()
+    else this.#step({ kind: 'wants', wants: this.#wants() })
+  }
+
+  /** From now on, because of a pattern that has come later. */
+  async #matchHere(): Promise<void> {
+    const { subscription, onRetry } = this.#options
+    this.#matchesHere = true
+    subscription.watch(() => this.wantsChanged())
+    try {
+      await subscription.match(this.#ended.signal)
+    } catch (error) {
+      if (this.#ended.signal.aborted) return
+      onRetry(toKafkaError(error, 'CONNECTION_FAILED', String(error)))
+    }
+    if (!this.#ended.signal.aborted) this.wantsChanged()
   }
 
   refused(code: number, generation: number): void {

@@ -63,6 +63,7 @@ export class ConsumerMembership implements Membership {
   /** What the broker wants us to hold. */
   #target: ConsumerGroupHeartbeatResponse['assignment'] = null
   /** The broker knows what we want, or what we hold, from an earlier heartbeat. */
+  #hadPattern = false
   #toldWants = false
   #toldOwned = false
   #effects: MembershipEffect[] = []
@@ -173,8 +174,8 @@ export class ConsumerMembership implements Membership {
       rackId: all ? rack : null,
       rebalanceTimeoutMs: all ? rebalanceTimeoutMs : -1,
       subscribedTopicNames: wants ? [...topics] : null,
-      // A member that never had a pattern says nothing of one: version 0 could not carry it.
-      subscribedTopicRegex: wants && pattern !== null ? pattern : null,
+      // A member that never had a pattern says nothing of one: version 0 could not carry it. '' takes one back.
+      subscribedTopicRegex: wants ? (pattern ?? (this.#hadPattern ? '' : null)) : null,
       serverAssignor: all ? serverAssignor : null,
       topicPartitions: owned
         ? partitionsByTopic(this.#owned).flatMap(({ topic, partitions }) => {
@@ -183,6 +184,7 @@ export class ConsumerMembership implements Membership {
           })
         : null,
     }
+    this.#hadPattern ||= pattern !== null
     this.#toldWants = true
     this.#toldOwned = true
     this.#asking = true

@@ -8,6 +8,8 @@ import { type ClientTimer } from '../../env.ts'
 import { type StartFrom, type SubscribeOptions } from '../types.ts'
 import { type Wants } from './membership.ts'
 
+const INTERNAL_TOPICS = ['__consumer_offsets', '__transaction_state', '__share_group_state']
+
 export class Subscription {
   readonly #cluster: Cluster
   readonly #names = new Map<string, StartFrom>()
@@ -25,6 +27,14 @@ export class Subscription {
 
   get hasPatterns(): boolean {
     return this.#patterns.length > 0
+  }
+
+  /**
+   * A broker that matches patterns gives out its internal topics, too. Whoever reads everything does not mean those, least
+   * of all the one that grows with each commit of having read it: such a pattern is matched here.
+   */
+  get matchesInternalTopics(): boolean {
+    return this.#patterns.some(({ pattern }) => INTERNAL_TOPICS.some(topic => pattern.test(topic)))
   }
 
   add({ topics, from = 'latest' }: SubscribeOptions): void {
