@@ -174,12 +174,12 @@ const FAULTS: readonly (readonly [number, Fault])[] = [
   [
     2,
     (faults, random, machine) => {
-      const { pace } = machine.disk
-      const before = { ...pace }
-      const factor = 10 + random.int(300)
-      pace.syncMs *= factor
-      pace.otherMs *= factor
-      faults.endAfter(seconds(random, 20), () => Object.assign(pace, before))
+      const { disk } = machine
+      const factor = 10 + random.int(random.int(2) === 0 ? 50 : 300)
+      disk.slowness = factor
+      faults.endAfter(seconds(random, 20), () => {
+        disk.slowness = 1
+      })
       return `slow the disk of broker ${machine.brokerId} by ${factor}`
     },
   ],

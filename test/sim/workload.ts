@@ -129,7 +129,7 @@ export class ProducerActor implements Actor {
       await process.sleep(this.#pauseMs * 2 * random.float())
       for (let left = 1 + random.int(12); left > 0 && !this.#workload.stopping; left--) {
         this.#send(producer, random)
-        if (random.int(3) === 0) await process.sleep(random.int(20))
+        if (random.int(2) === 0) await process.sleep(random.int(20))
       }
     }
   }

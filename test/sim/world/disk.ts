@@ -10,20 +10,22 @@ import { KIND } from './scheduler.ts'
 
 export interface DiskPace {
   /** Of a sync, on average. */
-  syncMs: number
+  readonly syncMs: number
   /** Of anything else, on average. */
-  otherMs: number
+  readonly otherMs: number
 }
 
 export class SimDisk {
   /** As it lies there, for who cuts the power or looks into it. */
   readonly disk = new MemoryDisk({ trackCrashes: true })
-  readonly pace: DiskPace
+  /** How many times slower than usual it is now. */
+  slowness = 1
+  readonly #pace: DiskPace
   readonly #random: SeededRandom
 
   constructor(random: SeededRandom, pace: DiskPace) {
     this.#random = random
-    this.pace = pace
+    this.#pace = pace
   }
 
   /** As one process has it, until it ends. */
@@ -42,11 +44,11 @@ export class SimDisk {
   }
 
   #delay(process: SimProcess, operation: DiskOperation): Promise<void> | null {
-    const { syncMs, otherMs } = this.pace
+    const { syncMs, otherMs } = this.#pace
     const isSync = operation === 'sync' || operation === 'syncDirectory'
     const meanMs = isSync ? syncMs : otherMs
     if (meanMs === 0) return null
-    const ms = meanMs * (0.2 + 1.6 * this.#random.float())
+    const ms = this.slowness * meanMs * (0.2 + 1.6 * this.#random.float())
     return new Promise(resolve => void process.after(ms, KIND.disk, resolve))
   }
 }

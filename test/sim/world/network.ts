@@ -29,6 +29,14 @@ interface Listening {
   readonly accept: (endpoint: Endpoint) => void
 }
 
+/** A connection that is being opened. */
+interface Attempt {
+  readonly process: SimProcess
+  readonly to: Address
+  settled: boolean
+  readonly settle: (outcome: Endpoint | Error) => void
+}
+
 export class SimNetwork {
   readonly scheduler: Scheduler
   readonly random: SeededRandom
@@ -76,43 +84,49 @@ export class SimNetwork {
   }
 
   connect(process: SimProcess, to: Address, timeoutMs: number): Promise<Endpoint> {
+    const { scheduler } = this
+    const startMs = scheduler.nowMs
     return new Promise((resolve, reject) => {
-      let settled = false
-      const settle = (outcome: () => void): void => {
-        if (settled) return
-        settled = true
-        process.enter(outcome)
+      const attempt: Attempt = {
+        process,
+        to,
+        settled: false,
+        settle: outcome => {
+          if (attempt.settled) return
+          attempt.settled = true
+          scheduler.cancel(deadline)
+          process.enter(() => (outcome instanceof Error ? reject(outcome) : resolve(outcome)))
+        },
       }
-      this.scheduler.in(timeoutMs, KIND.network, () =>
-        settle(() => reject(new NetworkError('ETIMEDOUT', `${to.host}:${to.port} did not answer`))),
+      const deadline = scheduler.in(timeoutMs, KIND.network, () =>
+        attempt.settle(new NetworkError('ETIMEDOUT', `${to.host}:${to.port} did not answer`)),
       )
-      for (const afterMs of SYN_RETRIES_MS) {
-        if (afterMs >= timeoutMs) break
-        this.scheduler.in(afterMs + this.delayMs(process.host, to.host, 60), KIND.network, () => {
-          if (settled || !process.isAlive || !this.passes(process.host, to.host) || this.isDown(to.host))
-            return
-          this.#syn(process, to, settle, resolve, reject)
+      const syn = (index: number): void => {
+        const afterMs = SYN_RETRIES_MS[index]
+        if (afterMs === undefined || afterMs >= timeoutMs) return
+        scheduler.at(startMs + afterMs + this.delayMs(process.host, to.host, 60), KIND.network, () => {
+          if (attempt.settled || !process.isAlive) return
+          const arrives = this.passes(process.host, to.host) && !this.isDown(to.host)
+          if (!arrives || !this.#accept(attempt)) syn(index + 1)
         })
       }
+      syn(0)
     })
   }
 
-  #syn(
-    process: SimProcess,
-    to: Address,
-    settle: (outcome: () => void) => void,
-    resolve: (endpoint: Endpoint) => void,
-    reject: (error: Error) => void,
-  ): void {
-    const listening = this.#listeners.get(`${to.host}:${to.port}`)
-    const answer = (outcome: () => void): void => {
-      this.scheduler.in(this.delayMs(to.host, process.host, 60), KIND.network, () => {
-        if (this.passes(to.host, process.host)) settle(outcome)
-      })
+  /** False where the answer does not come through: then the other side has a connection of which this one knows not. */
+  #accept(attempt: Attempt): boolean {
+    const { process, to } = attempt
+    const answerPasses = this.passes(to.host, process.host)
+    const answer = (outcome: Endpoint | Error): void => {
+      if (!answerPasses) return
+      const delayMs = this.delayMs(to.host, process.host, 60)
+      this.scheduler.in(delayMs, KIND.network, () => attempt.settle(outcome))
     }
+    const listening = this.#listeners.get(`${to.host}:${to.port}`)
     if (listening === undefined || !listening.process.isAlive) {
-      answer(() => reject(new NetworkError('ECONNREFUSED', `nobody listens on ${to.host}:${to.port}`)))
-      return
+      answer(new NetworkError('ECONNREFUSED', `nobody listens on ${to.host}:${to.port}`))
+      return answerPasses
     }
     // A paused process has a backlog: its kernel accepts.
     const local = { host: process.host, port: this.#nextPort++ }
@@ -121,16 +135,10 @@ export class SimNetwork {
     client.join(server)
     server.join(client)
     this.endpoints.add(client).add(server)
-    let taken = false
-    answer(() => {
-      taken = true
-      resolve(client)
-    })
     listening.process.enter(() => listening.accept(server))
-    // The answer did not come through: the client knows nothing of this connection.
-    this.scheduler.in(20_000, KIND.network, () => {
-      if (!taken) client.vanish()
-    })
+    if (answerPasses) answer(client)
+    else client.vanish()
+    return answerPasses
   }
 
   /** The kernel closes what the process had open. */

@@ -90,6 +90,7 @@ export class Endpoint implements Socket {
   }
 
   resume(): void {
+    if (!this.#paused) return
     this.#paused = false
     this.#wake()
   }
