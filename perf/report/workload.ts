@@ -169,8 +169,8 @@ function cards(result: WorkloadResult): string[] {
   const firstStable = group?.firstStableMs ?? null
   const moved = group?.pauses.moved ?? null
   return [
-    ...(firstStable === null ? [] : [card(number(firstStable / 1000, 2), 's', 'to the first stable moment')]),
-    ...(moved === null ? [] : [card(milliseconds(moved.p50), 'ms', 'median pause of what moved')]),
+    ...(firstStable === null ? [] : [card(number(firstStable / 1000, 2), 's', 'until stable')]),
+    ...(moved === null ? [] : [card(milliseconds(moved.p50), 'ms', 'median pause, moved')]),
     ...(kind === 'group' && group !== undefined
       ? [card(number(group.reread), '', 'records read again')]
       : []),

@@ -81,7 +81,8 @@ export class BenchGroup extends BenchCommand {
       members: flags.members,
       protocol: flags.protocol,
       assignor: flags.assignor ?? (flags.protocol === 'classic' ? ASSIGNORS.classic[0] : null),
-      light: flags.light || flags.commits,
+      // A flag that is not given is undefined, whatever its type says.
+      light: Boolean(flags.light || flags.commits),
       churn,
       heartbeatIntervalMs: parseDuration(flags.heartbeat),
       sessionTimeoutMs: parseDuration(flags.session),
