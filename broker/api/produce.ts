@@ -141,12 +141,16 @@ class ProduceOperation {
   }
 
   #describe(topic: TopicImage | undefined, partition: number, outcome: ProduceOutcome): ResponsePartition {
+    const { error, baseOffset, logAppendTimeMs, logStartOffset } = outcome
+    if (error === ErrorCode.NONE) {
+      return { index: partition, errorCode: error, baseOffset, logAppendTimeMs, logStartOffset }
+    }
     const response = {
       index: partition,
-      errorCode: outcome.error,
-      baseOffset: outcome.baseOffset,
-      logAppendTimeMs: outcome.logAppendTimeMs,
-      logStartOffset: LOG_NOT_ASKED.has(outcome.error) ? -1 : outcome.logStartOffset,
+      errorCode: error,
+      baseOffset,
+      logAppendTimeMs,
+      logStartOffset: LOG_NOT_ASKED.has(error) ? -1 : logStartOffset,
       errorMessage: outcome.errorMessage,
       recordErrors: (outcome.recordErrors ?? []).map(({ batchIndex, message }) => ({
         batchIndex,
@@ -155,7 +159,7 @@ class ProduceOperation {
     }
     const registration = topic?.partitions[partition]
     if (
-      outcome.error !== ErrorCode.NOT_LEADER_OR_FOLLOWER ||
+      error !== ErrorCode.NOT_LEADER_OR_FOLLOWER ||
       registration === undefined ||
       this.#requestContext.apiVersion < LEADER_HINT_SINCE
     ) {
@@ -175,6 +179,7 @@ class ProduceOperation {
       return NO_RESPONSE
     }
     const responses = this.#responses
+    if (this.#worst === ErrorCode.NONE) return { responses }
     const hints = responses.some(topic =>
       topic.partitionResponses.some(partition => partition.currentLeader !== undefined),
     )

@@ -122,7 +122,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     }
     this.#followStorage()
     this.#owner = owner
-    this.#append({ token: reply, records, acks, timeoutMs, isInternal: false })
+    this.#append(reply, records, acks, timeoutMs, false)
     this.#owner = null
     if (this.storage.pendingBytes >= EARLY_WRITE_BYTES && !this.#delivering) this.writePending()
   }
@@ -140,22 +140,23 @@ export class ReplicaDriver implements DiskWorker, Deadline {
       reply(this.#outcome(error === ErrorCode.NONE ? ErrorCode.KAFKA_STORAGE_ERROR : error, message, -1, -1))
       return
     }
-    this.#append({ token: reply, records, acks: -1, timeoutMs: Infinity, isInternal: true })
+    this.#append(reply, records, -1, Infinity, true)
   }
 
-  #append(produced: {
-    readonly token: Reply
-    readonly records: Uint8Array
-    readonly acks: Acks
-    readonly timeoutMs: number
-    readonly isInternal: boolean
-  }): void {
+  #append(token: Reply, records: Uint8Array, acks: Acks, timeoutMs: number, isInternal: boolean): void {
+    const wallMs = this.#services.clock.wallMs()
+    const active = this.storage.activeSegment
+    const transactionVerified = false
     this.step({
       type: 'produce',
-      ...produced,
-      wallMs: this.#services.clock.wallMs(),
-      active: this.storage.activeSegment,
-      transactionVerified: false,
+      token,
+      records,
+      acks,
+      timeoutMs,
+      isInternal,
+      wallMs,
+      active,
+      transactionVerified,
     })
   }
 

@@ -375,7 +375,8 @@ export class Connection implements Receiver, RequestHome {
       if (request.throttleMs > 0) this.#stopReadingFor(request.throttleMs)
       if (request.closeReason !== null) this.#closeAfter(request, request.closeReason)
     }
-    this.#requests.splice(0, count)
+    if (count === 1) this.#requests.shift()
+    else if (count > 1) this.#requests.splice(0, count)
     this.#endWhenQuiet()
   }
 

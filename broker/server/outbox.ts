@@ -62,9 +62,12 @@ export class Outbox {
     const leaving = this.#ready
     if (leaving.length === 0) return
     this.#ready = []
-    const chunks = leaving.length === 1 ? leaving[0]!.chunks : leaving.flatMap(request => request.chunks)
+    const chunks: Uint8Array[] = []
     let byteLength = 0
-    for (const request of leaving) byteLength += request.byteLength
+    for (const request of leaving) {
+      for (const chunk of request.chunks) chunks.push(chunk)
+      byteLength += request.byteLength
+    }
     this.#socket.write(chunks, error => {
       this.#finish(leaving)
       this.#listener.written(error === null ? byteLength : 0)

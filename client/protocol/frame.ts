@@ -74,6 +74,9 @@ export interface EncodedFrame {
   readonly byteLength: number
 }
 
+/** All frames are written by one, each in one go: nothing that encodes a message encodes another on the way. */
+const frames = new Writer()
+
 /** A whole request. Throws as `Codec.encode` does. */
 export function encodeRequest<RequestInput>(
   api: Api<unknown, unknown, RequestInput, unknown>,
@@ -82,15 +85,14 @@ export function encodeRequest<RequestInput>(
   clientId: string | null,
   request: RequestInput,
 ): EncodedFrame {
-  const writer = new Writer()
-  const setSize = writer.reserveInt32()
-  writer.int16(api.key)
-  writer.int16(version)
-  writer.int32(correlationId)
-  writer.nullableString(clientId)
-  if (api.requestHeaderVersion(version) === 2) writer.uvarint(0)
-  api.request.at(version).encode(writer, request)
-  return finish(writer, setSize)
+  return encodeFrame(writer => {
+    writer.int16(api.key)
+    writer.int16(version)
+    writer.int32(correlationId)
+    writer.nullableString(clientId)
+    if (api.requestHeaderVersion(version) === 2) writer.uvarint(0)
+    api.request.at(version).encode(writer, request)
+  })
 }
 
 /** A whole response. Throws as `Codec.encode` does. */
@@ -100,18 +102,26 @@ export function encodeResponse<ResponseInput>(
   correlationId: number,
   response: ResponseInput,
 ): EncodedFrame {
-  const writer = new Writer()
-  const setSize = writer.reserveInt32()
-  writer.int32(correlationId)
-  if (api.responseHeaderVersion(version) === 1) writer.uvarint(0)
-  api.response.at(version).encode(writer, response)
-  return finish(writer, setSize)
+  return encodeFrame(writer => {
+    writer.int32(correlationId)
+    if (api.responseHeaderVersion(version) === 1) writer.uvarint(0)
+    api.response.at(version).encode(writer, response)
+  })
 }
 
-function finish(writer: Writer, setSize: (size: number) => void): EncodedFrame {
-  const { byteLength } = writer
-  const size = byteLength - FRAME_SIZE_BYTES
-  if (size > MAX_INT32) throw new UnencodableError(`A message of ${size} bytes is larger than a frame can be`)
-  setSize(size)
-  return { chunks: writer.chunks(), byteLength }
+function encodeFrame(encode: (writer: Writer) => void): EncodedFrame {
+  try {
+    const setSize = frames.reserveInt32()
+    encode(frames)
+    const { byteLength } = frames
+    const size = byteLength - FRAME_SIZE_BYTES
+    if (size > MAX_INT32) {
+      throw new UnencodableError(`A message of ${size} bytes is larger than a frame can be`)
+    }
+    setSize(size)
+    return { chunks: frames.take(), byteLength }
+  } catch (error) {
+    frames.discard()
+    throw error
+  }
 }

@@ -9,6 +9,8 @@ import { UnencodableError } from './errors.ts'
 const COPY_BELOW_BYTES = 512
 const SMALLEST_BLOCK_BYTES = 256
 const LARGEST_BLOCK_BYTES = 64 * 1024
+/** Blocks that several messages share are no larger: one message that nobody takes keeps all of its block. */
+const SHARED_BLOCK_BYTES = 8 * 1024
 /** Up to this length a loop over the characters beats two calls into the runtime. */
 const SHORT_STRING_LENGTH = 40
 const MAX_INT16 = 0x7fff
@@ -48,6 +50,27 @@ export class Writer {
   chunks(): Uint8Array[] {
     this.#seal()
     return this.#sealed.slice()
+  }
+
+  /**
+   * A message is complete: returns its chunks and forgets them, so that the next one follows in the same block. Making
+   * a writer and a block for each small message would cost more than writing it.
+   */
+  take(): Uint8Array[] {
+    this.#seal()
+    const chunks = this.#sealed
+    this.discard()
+    return chunks
+  }
+
+  /** Forgets what was written since the last `take`. */
+  discard(): void {
+    this.#sealed = []
+    this.#sealedBytes = 0
+    this.#from = this.#position
+    if (this.#block.length <= SHARED_BLOCK_BYTES) return
+    this.#block = Buffer.allocUnsafe(SHARED_BLOCK_BYTES)
+    this.#from = this.#position = 0
   }
 
   /** The same in one piece: for tests, tools and small things. */

@@ -122,6 +122,32 @@ t.test('a writer goes on after its chunks were asked for', async t => {
   t.same(Buffer.concat(writer.chunks()).toString('hex'), '00010002')
 })
 
+t.test('messages follow each other in one block, and each is handed out alone', async t => {
+  const writer = new Writer()
+  const large = Buffer.alloc(4096, 1)
+  writer.int16(1)
+  const first = writer.take()
+  t.equal(writer.byteLength, 0)
+  writer.int16(2)
+  writer.raw(large)
+  const second = writer.take()
+  writer.int16(3)
+  writer.discard()
+  writer.int16(4)
+  t.same(Buffer.concat(writer.take()).toString('hex'), '0004')
+  t.same(Buffer.concat(first).toString('hex'), '0001', 'what was handed out stays as it is')
+  t.equal(second[1], large)
+  t.equal(first[0]!.buffer, second[0]!.buffer)
+})
+
+t.test('a short message does not keep the block of a long one alive', async t => {
+  const writer = new Writer()
+  for (let index = 0; index < 50_000; index++) writer.int32(index)
+  writer.take()
+  writer.int32(7)
+  t.ok(writer.take()[0]!.buffer.byteLength <= 8192)
+})
+
 t.test('what has been written never moves, however much follows', async t => {
   const writer = new Writer()
   const setSize = writer.reserveInt32()
