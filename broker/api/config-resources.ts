@@ -12,6 +12,7 @@ import {
   groupConfigsProblem,
   TOPIC_CONFIG_RULES,
 } from '../runtime/config-rules.ts'
+import { Slices } from '../runtime/slices.ts'
 import { type BrokerContext } from './context.ts'
 
 /** The protocol's numbers. */
@@ -69,7 +70,9 @@ export async function alterConfigs<Asked extends AskedResource>(
   const keyOf = ({ resourceType, resourceName }: AskedResource): string => `${resourceType} ${resourceName}`
   for (const asked of resources) counts.set(keyOf(asked), (counts.get(keyOf(asked)) ?? 0) + 1)
   const outcomes: (Refusal | null)[] = []
+  const slices = new Slices(context.env)
   for (const asked of resources) {
+    if (slices.isOver()) await slices.rest()
     if (counts.get(keyOf(asked))! > 1) {
       outcomes.push(refuse(ErrorCode.INVALID_REQUEST, 'Each resource must appear at most once.'))
       continue

@@ -20,7 +20,9 @@ export function consumerGroupDescribeHandler(
   return {
     api: API.ConsumerGroupDescribe,
     async handle(request) {
-      const groupIds = request.groupIds.filter(groupId => groupId !== '')
+      // Each once: a group has as many members as it likes, and a request has room for its name by the ten thousand.
+      const each = [...new Set(request.groupIds)]
+      const groupIds = each.filter(groupId => groupId !== '')
       const asked = await context.groups.askEach(groupIds, (token, groupIds) => ({
         kind: 'consumer-group-describe',
         token,
@@ -32,7 +34,7 @@ export function consumerGroupDescribeHandler(
         for (const group of groups) described.set(group.groupId, group)
       }
       const operations = request.includeAuthorizedOperations ? ALL_GROUP_OPERATIONS : OPERATIONS_NOT_ASKED
-      const groups = request.groupIds.map(groupId => {
+      const groups = each.map(groupId => {
         const group = described.get(groupId) ?? unknown(groupId, ErrorCode.INVALID_GROUP_ID)
         return group.errorCode === ErrorCode.NONE ? { ...group, authorizedOperations: operations } : group
       })

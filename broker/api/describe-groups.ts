@@ -18,7 +18,9 @@ export function describeGroupsHandler(context: BrokerContext): ApiHandler<Descri
   return {
     api: API.DescribeGroups,
     async handle(request, { apiVersion: version }) {
-      const asked = await context.groups.askEach(request.groups, (token, groupIds) => ({
+      // Each once: a group has as many members as it likes, and a request has room for its name by the ten thousand.
+      const each = [...new Set(request.groups)]
+      const asked = await context.groups.askEach(each, (token, groupIds) => ({
         kind: 'describe-groups',
         token,
         version,
@@ -30,7 +32,7 @@ export function describeGroupsHandler(context: BrokerContext): ApiHandler<Descri
         for (const group of groups) described.set(group.groupId, group)
       }
       const operations = request.includeAuthorizedOperations ? ALL_GROUP_OPERATIONS : OPERATIONS_NOT_ASKED
-      const groups = request.groups.map(groupId => {
+      const groups = each.map(groupId => {
         const group = described.get(groupId)!
         return group.errorCode === ErrorCode.NONE ? { ...group, authorizedOperations: operations } : group
       })

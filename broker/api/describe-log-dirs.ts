@@ -56,12 +56,16 @@ function askedTopics(
   context: BrokerContext,
   asked: NonNullable<DescribeLogDirsRequest['topics']>,
 ): ResponseTopic[] {
-  return asked
-    .map(({ topic, partitions }) => ({
-      name: topic,
-      partitions: describe(context, topic, [...new Set(partitions)]),
-    }))
-    .filter(({ partitions }) => partitions.length > 0)
+  const byTopic = new Map<string, Set<number>>()
+  for (const { topic, partitions } of asked) {
+    const known = byTopic.get(topic)
+    if (known === undefined) byTopic.set(topic, new Set(partitions))
+    else for (const partition of partitions) known.add(partition)
+  }
+  return Array.from(byTopic, ([name, partitions]) => ({
+    name,
+    partitions: describe(context, name, [...partitions]),
+  })).filter(({ partitions }) => partitions.length > 0)
 }
 
 function describe(

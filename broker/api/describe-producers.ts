@@ -20,12 +20,21 @@ export function describeProducersHandler(
 ): ApiHandler<DescribeProducersRequest, Response> {
   return {
     api: API.DescribeProducers,
-    handle: request => ({
-      topics: request.topics.map(({ name, partitionIndexes }) => ({
-        name,
-        partitions: partitionIndexes.map(partition => describe(context, name, partition)),
-      })),
-    }),
+    handle(request) {
+      // Each once: a partition may know many producers, and a request has room for its number by the ten thousand.
+      const byTopic = new Map<string, Set<number>>()
+      for (const { name, partitionIndexes } of request.topics) {
+        const asked = byTopic.get(name)
+        if (asked === undefined) byTopic.set(name, new Set(partitionIndexes))
+        else for (const partition of partitionIndexes) asked.add(partition)
+      }
+      return {
+        topics: Array.from(byTopic, ([name, partitions]) => ({
+          name,
+          partitions: Array.from(partitions, partition => describe(context, name, partition)),
+        })),
+      }
+    },
   }
 }
 

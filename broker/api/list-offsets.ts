@@ -13,6 +13,7 @@ import { onceEach } from '../runtime/once-each.ts'
 import { type Isolation } from '../runtime/partition-types.ts'
 import { type ApiHandler } from '../server/handler.ts'
 import { type BrokerContext, partitionOf } from './context.ts'
+import { sideBySide } from './side-by-side.ts'
 
 type Response = Input<typeof ListOffsetsResponse>
 type ResponsePartition = Response['topics'][number]['partitions'][number]
@@ -40,17 +41,19 @@ export function listOffsetsHandler(context: BrokerContext): ApiHandler<ListOffse
     api: API.ListOffsets,
     async handle(request, { apiVersion }) {
       const isolation = request.isolationLevel === 1 ? 'read_committed' : 'read_uncommitted'
-      const topics = [...partitionsByTopic(request)].map(async ([name, partitions]) => ({
+      const topics = Array.from(partitionsByTopic(request), ([name, partitions]) => ({
         name,
-        partitions: await Promise.all(
-          onceEach(partitions, ({ partitionIndex }) => partitionIndex).map(async ({ item, isDuplicate }) =>
-            isDuplicate
-              ? failed(item, ErrorCode.INVALID_REQUEST)
-              : await listOne(context, name, item, isolation, apiVersion),
-          ),
-        ),
+        partitions: [] as ResponsePartition[],
+        asked: onceEach(partitions, ({ partitionIndex }) => partitionIndex),
       }))
-      return { topics: await Promise.all(topics) }
+      const all = topics.flatMap(topic => topic.asked.map(asked => ({ topic, ...asked })))
+      const listed = await sideBySide(context.env.timers, all, ({ topic: { name }, item, isDuplicate }) =>
+        isDuplicate
+          ? failed(item, ErrorCode.INVALID_REQUEST)
+          : listOne(context, name, item, isolation, apiVersion),
+      )
+      for (const [index, { topic }] of all.entries()) topic.partitions.push(listed[index]!)
+      return { topics: topics.map(({ name, partitions }) => ({ name, partitions })) }
     },
   }
 }
@@ -92,7 +95,10 @@ function failed({ partitionIndex }: AskedPartition, errorCode: ErrorCode): Respo
 function partitionsByTopic({ topics }: ListOffsetsRequest): Map<string, AskedPartition[]> {
   const byTopic = new Map<string, AskedPartition[]>()
   for (const { name, partitions } of topics) {
-    if (partitions.length > 0) byTopic.set(name, [...(byTopic.get(name) ?? []), ...partitions])
+    if (partitions.length === 0) continue
+    const known = byTopic.get(name)
+    if (known === undefined) byTopic.set(name, [...partitions])
+    else for (const partition of partitions) known.push(partition)
   }
   return byTopic
 }

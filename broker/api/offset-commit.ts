@@ -31,47 +31,64 @@ export function offsetCommitHandler(context: BrokerContext): ApiHandler<OffsetCo
         ...sender,
         request: { ...request, topics: known },
       }))
-      // In the order of the request, as they were handed over.
-      const errors = answer?.topics.flatMap(({ partitions }) => partitions.map(({ errorCode }) => errorCode))
-      let next = 0
-      return { topics: merge(request.topics, problems, () => errors?.[next++] ?? error) }
+      // In the order in which they were handed over.
+      const errors = new Map<string, number>()
+      for (const [index, { name, partitions }] of known.entries()) {
+        for (const [slot, { partitionIndex }] of partitions.entries()) {
+          const decided = answer?.topics[index]?.partitions[slot]?.errorCode ?? error
+          errors.set(`${name} ${partitionIndex}`, decided)
+        }
+      }
+      return { topics: merge(request.topics, problems, key => errors.get(key) ?? error) }
     },
   }
 }
 
-/** What the coordinator is to decide about, and for each partition of the request why it is not among it. */
+/** Why a partition is not for the coordinator to decide about, or its key where it is. */
+type Sifted = ErrorCode | string
+
+/**
+ * What the coordinator is to decide about, and what became of each partition of the request. Of a partition that is
+ * named more than once the last offset holds, and one record tells of it.
+ */
 function sift(
   context: BrokerContext,
   topics: Topics,
   byId: boolean,
-): { readonly known: Topics; readonly problems: readonly (readonly ErrorCode[])[] } {
-  const known: Topics = []
+): { readonly known: Topics; readonly problems: readonly (readonly Sifted[])[] } {
+  type Asked = Topics[number]
+  const byTopic = new Map<
+    string,
+    Omit<Asked, 'partitions'> & { partitions: Map<number, Asked['partitions'][number]> }
+  >()
   const problems = topics.map(asked => {
     const topic = topicOf(context, asked, byId)
-    if (typeof topic === 'number') return asked.partitions.map(() => topic)
-    const exists = ({ partitionIndex }: { readonly partitionIndex: number }): boolean =>
-      topic.partitions[partitionIndex] !== undefined
-    const partitions = asked.partitions.filter(exists)
+    if (typeof topic === 'number') return asked.partitions.map((): Sifted => topic)
     const { name, topicId } = topic
-    if (partitions.length > 0) known.push({ name, topicId, partitions })
-    return asked.partitions.map(partition =>
-      exists(partition) ? ErrorCode.NONE : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-    )
+    return asked.partitions.map((partition): Sifted => {
+      const { partitionIndex } = partition
+      if (topic.partitions[partitionIndex] === undefined) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+      let known = byTopic.get(name)
+      if (known === undefined) byTopic.set(name, (known = { name, topicId, partitions: new Map() }))
+      known.partitions.set(partitionIndex, partition)
+      return `${name} ${partitionIndex}`
+    })
   })
+  const known = Array.from(byTopic.values(), each => ({ ...each, partitions: [...each.partitions.values()] }))
   return { known, problems }
 }
 
 function merge(
   topics: Topics,
-  problems: readonly (readonly ErrorCode[])[],
-  decided: () => number,
+  problems: readonly (readonly Sifted[])[],
+  decided: (key: string) => number,
 ): Response['topics'] {
   const merged = topics.map(({ name, topicId, partitions }, index) => ({
     name,
     topicId,
     partitions: partitions.map(({ partitionIndex }, slot) => {
       const problem = problems[index]![slot]!
-      return { partitionIndex, errorCode: problem === ErrorCode.NONE ? decided() : problem }
+      return { partitionIndex, errorCode: typeof problem === 'string' ? decided(problem) : problem }
     }),
   }))
   // As in Kafka: a topic of which nothing was asked is not answered for.

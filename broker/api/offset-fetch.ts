@@ -9,6 +9,7 @@ import {
 } from '../../client/protocol/messages/offset-fetch.ts'
 import { type Input } from '../../client/protocol/schema.ts'
 import { type TopicId, ZERO_TOPIC_ID } from '../../client/protocol/types.ts'
+import { onceEach } from '../runtime/once-each.ts'
 import { type ApiHandler } from '../server/handler.ts'
 import { type BrokerContext } from './context.ts'
 import { topicOf } from './group-requests.ts'
@@ -29,7 +30,10 @@ export function offsetFetchHandler(context: BrokerContext): ApiHandler<OffsetFet
     async handle(request, { apiVersion }) {
       const { requireStable } = request
       if (apiVersion >= BATCHED_SINCE) {
-        const fetched = request.groups.map(group => fetchGroup(context, group, requireStable, apiVersion))
+        // Each once: a group has as many offsets as it likes, and a request has room for its name by the ten thousand.
+        const fetched = onceEach(request.groups, ({ groupId }) => groupId).map(({ item }) =>
+          fetchGroup(context, item, requireStable, apiVersion),
+        )
         return { groups: await Promise.all(fetched) }
       }
       const topics = request.topics?.map(topic => ({ ...topic, topicId: ZERO_TOPIC_ID })) ?? null
@@ -52,7 +56,8 @@ async function fetchGroup(
 ): Promise<ResponseGroup> {
   const { groupId, memberId, memberEpoch } = asked
   const byId = apiVersion >= BY_TOPIC_ID_SINCE
-  const known = asked.topics?.flatMap(topic => knownTopic(context, topic, byId)) ?? null
+  const askedTopics = asked.topics === null ? null : distinct(asked.topics, byId)
+  const known = askedTopics?.flatMap(topic => knownTopic(context, topic, byId)) ?? null
   const { error, answer } = await context.groups.ask(groupId, token => ({
     kind: 'offset-fetch',
     token,
@@ -65,11 +70,11 @@ async function fetchGroup(
   if (answer === null) return { groupId, topics: [], errorCode: error }
   if (!byId || answer.errorCode !== ErrorCode.NONE) return answer
   // A topic without an id cannot be told in these versions.
-  if (asked.topics === null) {
+  if (askedTopics === null) {
     return { ...answer, topics: answer.topics.filter(({ topicId }) => topicId !== ZERO_TOPIC_ID) }
   }
   const fetched = new Map(answer.topics.map(topic => [topic.topicId, topic]))
-  const topics = asked.topics.map(
+  const topics = askedTopics.map(
     topic => fetched.get(topic.topicId) ?? unfetched([topic], ErrorCode.UNKNOWN_TOPIC_ID)[0]!,
   )
   return { ...answer, topics }
@@ -79,6 +84,21 @@ interface AskedTopic {
   readonly name: string
   readonly topicId: TopicId
   readonly partitionIndexes: readonly number[]
+}
+
+/** Each partition once: what was committed with its offset may be long. */
+function distinct(topics: readonly AskedTopic[], byId: boolean): AskedTopic[] {
+  const partitions = new Map<string, Set<number>>()
+  const first = new Map<string, AskedTopic>()
+  for (const topic of topics) {
+    const key = byId ? topic.topicId : topic.name
+    const known = partitions.get(key)
+    if (known === undefined) {
+      first.set(key, topic)
+      partitions.set(key, new Set(topic.partitionIndexes))
+    } else for (const partition of topic.partitionIndexes) known.add(partition)
+  }
+  return Array.from(first, ([key, topic]) => ({ ...topic, partitionIndexes: [...partitions.get(key)!] }))
 }
 
 /** By name a topic that is gone may be asked for: there is no commit of it, or one from before. */

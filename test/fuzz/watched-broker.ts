@@ -129,7 +129,8 @@ async function whereItListens(child: ChildProcess): Promise<Address> {
 export class RawClient implements Receiver {
   readonly #socket: Socket
   readonly #room = Buffer.alloc(64 * 1024)
-  #received = Buffer.alloc(0)
+  #received: Buffer[] = []
+  #receivedBytes = 0
   #correlationId = 0
   #waiting: { readonly resolve: (frame: Buffer) => void; readonly reject: (error: Error) => void } | null =
     null
@@ -145,8 +146,21 @@ export class RawClient implements Receiver {
     version: number,
     body: RequestInput,
   ): Promise<Response> {
+    const { frame, correlationId } = await this.exchange(api, version, body)
+    const reader = new Reader(frame)
+    const answered = decodeResponseHeader(reader, api as Api, version)
+    if (answered !== correlationId) throw new Violation('a healthy client got the answer to another request')
+    return api.response.at(version).decode(reader)
+  }
+
+  /** The answer as it came, and what was sent for it. */
+  async exchange<RequestInput>(
+    api: Api<unknown, unknown, RequestInput, unknown>,
+    version: number,
+    body: RequestInput,
+  ): Promise<{ readonly frame: Buffer; readonly correlationId: number; readonly requestBytes: number }> {
     const correlationId = this.#correlationId++
-    const { chunks } = encodeRequest(api, version, correlationId, 'healthy', body)
+    const { chunks, byteLength } = encodeRequest(api, version, correlationId, 'healthy', body)
     let alarm: NodeJS.Timeout | undefined
     const frame = await new Promise<Buffer>((resolve, reject) => {
       this.#waiting = { resolve, reject }
@@ -156,10 +170,7 @@ export class RawClient implements Receiver {
       )
       this.#socket.write(chunks, () => {})
     }).finally(() => clearTimeout(alarm))
-    const reader = new Reader(frame)
-    const answered = decodeResponseHeader(reader, api as Api, version)
-    if (answered !== correlationId) throw new Violation('a healthy client got the answer to another request')
-    return api.response.at(version).decode(reader)
+    return { frame, correlationId, requestBytes: byteLength }
   }
 
   destroy(): void {
@@ -171,10 +182,14 @@ export class RawClient implements Receiver {
   }
 
   received(length: number): void {
-    this.#received = Buffer.concat([this.#received, this.#room.subarray(0, length)])
-    if (this.#received.length < 4 || this.#received.length < 4 + this.#received.readInt32BE(0)) return
-    const frame = this.#received.subarray(4)
-    this.#received = Buffer.alloc(0)
+    this.#received.push(Buffer.from(this.#room.subarray(0, length)))
+    this.#receivedBytes += length
+    if (this.#receivedBytes < 4) return
+    if (this.#received[0]!.length < 4) this.#received = [Buffer.concat(this.#received)]
+    if (this.#receivedBytes < 4 + this.#received[0]!.readInt32BE(0)) return
+    const frame = Buffer.concat(this.#received).subarray(4)
+    this.#received = []
+    this.#receivedBytes = 0
     this.#waiting?.resolve(frame)
   }
 
