@@ -58,8 +58,8 @@ export async function surveyFolders(disk: Disk, dataDirectory: string): Promise<
 }
 
 /**
- * The same for the folder of one partition; with thousands of others beside it, those are not looked at. Rejects where it
- * cannot be read.
+ * The same for the folder of one partition; with thousands of others beside it, those are not looked at. Rejects
+ * where it cannot be read.
  */
 export async function surveyFolder(
   disk: Disk,

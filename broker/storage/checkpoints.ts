@@ -1,8 +1,8 @@
 /**
  * Small text files that say where things stand, in Kafka's formats: version line, count line, one line for each
  * entry. They are replaced as a whole (temporary file, sync, rename, folder sync) and checked on reading: a torn or
- * foreign file is reported and treated as absent, never half believed; a file of no bytes has no entries. Absent is always safe: more is scanned,
- * nothing lost.
+ * foreign file is reported and treated as absent, never half believed; a file of no bytes has no entries. Absent is
+ * always safe: more is scanned, nothing lost.
  */
 import { type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
 import { type Disk, DiskError, type Log } from '../env.ts'
