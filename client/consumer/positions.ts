@@ -83,13 +83,15 @@ export async function compareWithLeaders(
   const open = partitions.map(partition => ({
     partition,
     generation: partition.generation,
+    fetchOffset: partition.fetchOffset,
+    fetchedEpoch: partition.fetchedEpoch,
     leaderEpoch: epochOf(cluster, partition),
   }))
   let ends: { readonly leaderEpoch: number; readonly endOffset: number }[]
   try {
     ends = await epochEnds(
       cluster,
-      open.map(({ partition: { topic, partition, fetchedEpoch }, leaderEpoch }) => ({
+      open.map(({ partition: { topic, partition }, fetchedEpoch, leaderEpoch }) => ({
         topic,
         partition,
         leaderEpoch: fetchedEpoch,
@@ -103,8 +105,10 @@ export async function compareWithLeaders(
     return []
   }
   const truncated: { partition: ConsumerPartition; endOffset: number }[] = []
-  open.forEach(({ partition, generation, leaderEpoch }, index) => {
+  open.forEach(({ partition, generation, fetchOffset, fetchedEpoch, leaderEpoch }, index) => {
     if (partition.generation !== generation) return
+    // A fetch that was under way has brought more, perhaps of a later epoch: the answer says nothing of that.
+    if (partition.fetchOffset !== fetchOffset || partition.fetchedEpoch !== fetchedEpoch) return
     const { endOffset, leaderEpoch: foundEpoch } = ends[index]!
     const agrees =
       endOffset < 0 || (endOffset >= partition.fetchOffset && foundEpoch === partition.fetchedEpoch)

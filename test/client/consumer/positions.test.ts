@@ -1,0 +1,40 @@
+/**
+ * What is made of the answers when logs are compared after a change of leader.
+ */
+import t from 'tap'
+import { Cluster } from '../../../client/cluster.ts'
+import { resolveConfig } from '../../../client/config.ts'
+import { ConsumerPartition } from '../../../client/consumer/partition.ts'
+import { compareWithLeaders } from '../../../client/consumer/positions.ts'
+import { nodeEnv } from '../../../client/env-node.ts'
+import { until } from '../../helpers/until.ts'
+import { FakeCluster } from '../fake-cluster.ts'
+
+t.test('an answer says nothing of what was fetched after the question', async t => {
+  const fake = await FakeCluster.start({ topics: { orders: 1 } })
+  const cluster = new Cluster(resolveConfig({ brokers: fake.bootstrap }), nodeEnv)
+  t.teardown(async () => {
+    cluster.close()
+    await fake.close()
+  })
+  fake.partition('orders').endOffset = 20
+  fake.moveLeader('orders', 0, 0)
+  await cluster.topic('orders')
+  let answer = (): void => {}
+  const answering = new Promise<undefined>(resolve => {
+    answer = () => resolve(undefined)
+  })
+  fake.intercept = ({ api }) => (api === 'OffsetForLeaderEpoch' ? answering : undefined)
+  const partition = new ConsumerPartition('orders', 0, 1000)
+  partition.moveTo(20)
+  partition.fetchedEpoch = 0
+  const comparing = compareWithLeaders([partition], { cluster, isolation: 'read_uncommitted' })
+  await until(() => fake.count('OffsetForLeaderEpoch') === 1, 'the leader is asked')
+  // A fetch that was under way brings records of the new epoch: epoch 0 still ends at 20.
+  partition.position = 28
+  partition.fetchOffset = 28
+  partition.fetchedEpoch = 1
+  answer()
+  t.same(await comparing, [], 'nothing was cut back')
+  t.equal(partition.agreedEpoch, -1, 'and the question is to be asked again')
+})
