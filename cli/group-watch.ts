@@ -163,7 +163,10 @@ export class GroupWatcher {
   ): Promise<Map<string, number>> {
     if (places.length === 0) return new Map()
     const counts = new Map(
-      (await this.admin.listTopics({ signal })).map(({ topic, partitions }) => [topic, partitions]),
+      (await this.admin.listTopics({ internal: true, signal })).map(({ topic, partitions }) => [
+        topic,
+        partitions,
+      ]),
     )
     const partitions = places
       .filter(({ topic, partition }) => partition < (counts.get(topic) ?? 0))

@@ -3,7 +3,8 @@ import { string } from '@oclif/core/flags'
 import type { Admin, GroupLag as Lag } from '../../../client/index.ts'
 import { requiredArgument } from '../../arguments.ts'
 import { BaseCommand, connectionFlags, outputFlags } from '../../base-command.ts'
-import { groupOrNull } from '../../group-offsets.ts'
+import { committedLag, groupOrNull, offsetsOfGone } from '../../group-offsets.ts'
+import { say } from '../../terminal.ts'
 
 interface LagRow extends Omit<Lag, 'committed'> {
   readonly group: string
@@ -63,10 +64,14 @@ export class GroupLag extends BaseCommand {
 
   private async lagOf(admin: Admin, group: string, topics: string[] | undefined): Promise<LagRow[]> {
     const { signal } = this
-    const lags = await admin.groupLag({ groupId: group, ...(topics === undefined ? {} : { topics }), signal })
+    const { lags, gone } =
+      topics === undefined
+        ? await committedLag(admin, group, signal)
+        : { lags: await admin.groupLag({ groupId: group, topics, signal }), gone: [] }
+    if (gone.length > 0) say(offsetsOfGone(group, gone))
     // A group that does not exist has no offsets either: only the description tells.
     const described =
-      lags.length === 0
+      lags.length === 0 && gone.length === 0
         ? (await admin.describeGroups({ groups: [group], signal }))[0]
         : await groupOrNull(admin, group, signal)
     return lags.map(each => {

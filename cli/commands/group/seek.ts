@@ -4,9 +4,9 @@ import type { Admin, PartitionOfTopic } from '../../../client/index.ts'
 import { requiredArgument } from '../../arguments.ts'
 import { BaseCommand, connectionFlags, destructiveFlags, outputFlags } from '../../base-command.ts'
 import { CliError, usageError } from '../../errors.ts'
-import { groupOrNull } from '../../group-offsets.ts'
+import { committedLag, groupOrNull, offsetsOfGone } from '../../group-offsets.ts'
 import { parseSeek, resolveSeek, type SeekTarget } from '../../records/shift.ts'
-import { confirm } from '../../terminal.ts'
+import { confirm, say } from '../../terminal.ts'
 
 interface SeekRow extends PartitionOfTopic {
   /** Null where nothing was committed. */
@@ -87,11 +87,11 @@ a partition are moved to its start or end. --by with a time counts from now, as 
     target: SeekTarget,
   ): Promise<SeekRow[]> {
     const { signal } = this
-    const places = await admin.groupLag({
-      groupId: group,
-      ...(topics === undefined ? {} : { topics }),
-      signal,
-    })
+    const { lags: places, gone } =
+      topics === undefined
+        ? await committedLag(admin, group, signal)
+        : { lags: await admin.groupLag({ groupId: group, topics, signal }), gone: [] }
+    if (gone.length > 0) say(offsetsOfGone(group, gone))
     if (places.length === 0)
       throw usageError(
         `Group ${group} has committed nothing, or only for topics that were deleted since.`,
