@@ -53,6 +53,8 @@ export class History {
   readonly #partitions = new Map<string, PartitionHistory>()
   readonly #sent = new Map<string, SentRecord>()
   readonly #groups = new Map<string, GroupProgress>()
+  /** By key, ids of tombstones that may or may not be in the log: nobody was told. */
+  readonly #openTombstones = new Map<string, Set<string>>()
   recordsAcked = 0
   recordsRead = 0
 
@@ -82,6 +84,10 @@ export class History {
 
   sent(record: SentRecord): void {
     this.#sent.set(idOf(record), record)
+    if (record.value !== null || record.key === null) return
+    const open = this.#openTombstones.get(record.key)
+    if (open === undefined) this.#openTombstones.set(record.key, new Set([idOf(record)]))
+    else open.add(idOf(record))
   }
 
   /** The broker says that it holds the record at `offset`; -1 where the producer did not ask. */
@@ -93,6 +99,7 @@ export class History {
     if (offset < 0) throw new Violation('bad-ack', `${idOf(record)} was acknowledged at ${where}`)
     this.#place(history, offset, identity(record.key, record.value), idOf(record), record.producer, 'acked')
     history.acked.set(offset, record)
+    if (record.key !== null) this.#openTombstones.get(record.key)?.delete(idOf(record))
   }
 
   deleteAsked(topic: string, partition: number, offset: number): void {
@@ -203,7 +210,7 @@ export class History {
   /** `found` is all that is in the partition, in order of offsets, from `start` on. */
   checkAll(topic: string, partition: number, start: number, found: ReadonlyMap<number, SeenRecord>): void {
     const history = this.#of(topic, partition)
-    if (history.compacted) checkCompacted(history, found)
+    if (history.compacted) this.#checkCompacted(history, found)
     for (const [offset, record] of history.acked) {
       if (found.has(offset) || offset < start || history.compacted) continue
       throw new Violation(
@@ -219,31 +226,32 @@ export class History {
     checkOrder(history)
   }
 
+  /** The newest record of each key must be there (or, for a tombstone, nothing older). */
+  #checkCompacted(history: PartitionHistory, found: ReadonlyMap<number, SeenRecord>): void {
+    const newest = new Map<string, number>()
+    for (const [offset, { key }] of history.acked)
+      if (key !== null) newest.set(key, Math.max(offset, newest.get(key) ?? -1))
+    const kept = new Map<string, number>()
+    for (const [offset, { keyBytes }] of found)
+      if (keyBytes !== null) kept.set(keyBytes.toString('latin1'), offset)
+    for (const [key, offset] of newest) {
+      const there = kept.get(key)
+      if (there !== undefined && there >= offset) continue
+      const isTombstone = history.acked.get(offset)!.value === null
+      const mayBeDeleted = isTombstone || (this.#openTombstones.get(key)?.size ?? 0) > 0
+      if (mayBeDeleted && there === undefined) continue
+      throw new Violation(
+        isTombstone ? 'resurrected' : 'lost-record',
+        `key ${key} of ${history.name}: ${offset} is the newest, ${there ?? 'nothing'} is there`,
+      )
+    }
+  }
+
   #of(topic: string, partition: number): PartitionHistory {
     const history = this.#partitions.get(`${topic}-${partition}`)
     if (history === undefined)
       throw new Violation('unknown-partition', `nobody has made ${topic}-${partition}`)
     return history
-  }
-}
-
-/** The newest record of each key must be there (or, for a tombstone, nothing older). */
-function checkCompacted(history: PartitionHistory, found: ReadonlyMap<number, SeenRecord>): void {
-  const newest = new Map<string, number>()
-  for (const [offset, { key }] of history.acked)
-    if (key !== null) newest.set(key, Math.max(offset, newest.get(key) ?? -1))
-  const kept = new Map<string, number>()
-  for (const [offset, { keyBytes }] of found)
-    if (keyBytes !== null) kept.set(keyBytes.toString('latin1'), offset)
-  for (const [key, offset] of newest) {
-    const there = kept.get(key)
-    if (there !== undefined && there >= offset) continue
-    const isTombstone = history.acked.get(offset)!.value === null
-    if (isTombstone && there === undefined) continue
-    throw new Violation(
-      isTombstone ? 'resurrected' : 'lost-record',
-      `key ${key} of ${history.name}: ${offset} is the newest, ${there ?? 'nothing'} is there`,
-    )
   }
 }
 

@@ -42,19 +42,22 @@ const NEVER = new Set([
   'CORRUPT_MESSAGE',
   'MALFORMED_RESPONSE',
   'LOG_TRUNCATION',
-  'OUT_OF_ORDER_SEQUENCE_NUMBER',
   'INVALID_RECORD',
   'UNKNOWN_SERVER_ERROR',
-  'UNKNOWN_PRODUCER_ID',
   'INVALID_REQUEST',
   'UNSUPPORTED_VERSION',
 ])
+/** The same, where it is what the application is told. As a cause it may be the echo of a batch that timed out. */
+const NEVER_TOLD = new Set(['OUT_OF_ORDER_SEQUENCE_NUMBER', 'UNKNOWN_PRODUCER_ID', 'INVALID_PRODUCER_EPOCH'])
 
 /** A Violation where the error is one that must not be. */
 export function checkError(error: unknown, who: string): void {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (cause instanceof Violation) throw cause
-    if (cause instanceof KafkaError && NEVER.has(cause.code))
+    if (
+      cause instanceof KafkaError &&
+      (NEVER.has(cause.code) || (cause === error && NEVER_TOLD.has(cause.code)))
+    )
       throw new Violation('impossible-error', `${who}: ${cause.code}: ${cause.message}`)
     if (!(cause instanceof KafkaError) && !('code' in cause) && cause.name !== 'AbortError')
       throw new Violation('client-bug', `${who}: ${cause.stack}`)
