@@ -64,21 +64,26 @@ export class TopicDescribe extends BaseCommand {
   private async describe(admin: Admin, topic: string, allConfigs: boolean): Promise<TopicDetails> {
     const { signal } = this
     const [description] = await admin.describeTopics({ topics: [topic], signal })
-    const [offsets, configs, sizes] = await Promise.all([
-      admin.fetchTopicOffsets(topic, { signal }),
+    const led = (description?.partitions ?? []).filter(({ leader }) => leader >= 0)
+    const ask = (spec: 'earliest' | 'latest') =>
+      admin.listOffsets({ partitions: led.map(({ partition }) => ({ topic, partition, spec })), signal })
+    const [earliest, latest, configs, sizes] = await Promise.all([
+      ask('earliest'),
+      ask('latest'),
       admin.describeConfigs({ resources: [{ type: 'topic', name: topic }], signal }),
       leaderSizes(admin, topic, signal),
     ])
     const partitions = (description?.partitions ?? []).map(partition => {
-      const range = offsets.find(each => each.partition === partition.partition)
+      // Nobody knows the offsets of a partition that nobody leads.
+      const index = led.indexOf(partition)
       return {
         partition: partition.partition,
         leader: partition.leader,
         leaderEpoch: partition.leaderEpoch,
         replicas: partition.replicas,
         isr: partition.isr,
-        start: range?.earliest ?? null,
-        end: range?.latest ?? null,
+        start: earliest[index]?.offset ?? null,
+        end: latest[index]?.offset ?? null,
         sizeBytes: sizes.get(`${partition.leader}/${partition.partition}`) ?? null,
       }
     })

@@ -1,3 +1,5 @@
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import t from 'tap'
 import { spawnBroker } from '../../helpers/broker-process.ts'
 import { sluiceAt } from '../../helpers/sluice.ts'
@@ -33,4 +35,24 @@ t.test('against a broker', async t => {
     const [versions] = await json<{ apis: { name: string }[] }[]>(['api-versions'])
     t.ok(versions?.apis.some(api => api.name === 'Produce'))
   })
+})
+
+t.test('a partition whose files are out of order is described as one without a leader', async t => {
+  await using broker = await spawnBroker()
+  const { text, json } = sluiceAt(broker.bootstrap)
+  await text(['topic', 'create', 'orders', '-p', '2'])
+  t.equal(await broker.stop(), 0)
+  const log = join(broker.dataFolder, 'orders-0', '00000000000000000000.log')
+  await rm(log)
+  await mkdir(log)
+  await broker.restart()
+  t.match(broker.output(), /ERROR A partition cannot be opened and is offline.*folder=orders-0/)
+  t.match(await json(['topic', 'describe', 'orders']), [
+    {
+      partitions: [
+        { partition: 0, leader: -1, start: null, end: null },
+        { partition: 1, leader: 1, start: 0, end: 0 },
+      ],
+    },
+  ])
 })
