@@ -15,7 +15,7 @@ import { GroupHost, type GroupHostServices } from './group-host.ts'
 import { type PartitionHost } from './partition-host.ts'
 import { type ProduceOutcome } from './partition-types.ts'
 import { replayPartition } from './replay-partition.ts'
-import { Slices } from './slices.ts'
+import { HEAVY, Slices } from './slices.ts'
 import { type WorkQueue } from './work-queue.ts'
 
 export interface GroupPartitionServices extends GroupHostServices {
@@ -124,7 +124,8 @@ export class GroupPartition {
     const loaded = this.#hostOf(shard)
     for (const groupId of shard.groupIds()) {
       loaded.tell({ kind: 'resume', groupId })
-      if (slices.isOver()) await slices.rest()
+      // A group may have thousands of members.
+      if (slices.isOver(HEAVY)) await slices.rest()
       if (!this.#isClosed) continue
       loaded.close(ErrorCode.NOT_COORDINATOR)
       return null

@@ -42,6 +42,8 @@ export interface ReplayOptions {
   readonly isWanted: () => boolean
 }
 
+/** A record of a group with a thousand members takes as long as thousands of offsets. */
+const BYTES_PER_PIECE = 256
 const READ_BYTES = 1024 * 1024
 
 /**
@@ -120,7 +122,7 @@ class Replay {
       if (isControl) this.#decide(record, batchProducerId(slice, at))
       else if (open !== null) open.push(copyOf(record))
       else this.#options.onRecord(record)
-      if (!slices.isOver()) continue
+      if (!slices.isOver(1 + (record.value?.byteLength ?? 0) / BYTES_PER_PIECE)) continue
       await slices.rest()
       if (!isWanted()) return false
     }

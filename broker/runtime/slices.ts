@@ -8,6 +8,8 @@ import { type Clock, type Timers } from '../env.ts'
 const SLICE_MS = 2.5
 /** Asking the clock costs as much as a small piece of work. */
 const PIECES_PER_LOOK = 16
+/** The weight of a piece after which the clock is asked in any case. */
+export const HEAVY = PIECES_PER_LOOK
 
 export class Slices {
   readonly #clock: Clock
@@ -21,10 +23,15 @@ export class Slices {
     this.#endMs = clock.monotonicMs() + SLICE_MS
   }
 
-  /** To be asked after every small piece of work: true when the slice is over, and `rest` is to be awaited. */
-  isOver(): boolean {
-    this.#pieces = (this.#pieces + 1) % PIECES_PER_LOOK
-    return this.#pieces === 0 && this.#clock.monotonicMs() >= this.#endMs
+  /**
+   * To be asked after every piece of work: true when the slice is over, and `rest` is to be awaited. `weight` is how
+   * many small pieces this one was worth.
+   */
+  isOver(weight = 1): boolean {
+    this.#pieces += weight
+    if (this.#pieces < PIECES_PER_LOOK) return false
+    this.#pieces = 0
+    return this.#clock.monotonicMs() >= this.#endMs
   }
 
   /** Resolves when the others have had their turn. */
