@@ -152,8 +152,14 @@ export function canDowngrade(
 ): boolean {
   const { consumerMigrationPolicy: policy, maxSize } = surroundings.config
   if (policy !== 'downgrade' && policy !== 'bidirectional') return false
-  const left = [...draft.members.values()].filter(({ memberId }) => memberId !== replaced?.memberId)
-  if (left.length > maxSize || left.some(({ classic }) => classic === null)) return false
+  const left: ConsumerMember[] = []
+  for (const member of draft.members.values()) {
+    if (member.memberId === replaced?.memberId) continue
+    // Mostly the first one: thousands may go at the same time, and this is asked for each of them.
+    if (member.classic === null) return false
+    left.push(member)
+  }
+  if (left.length > maxSize) return false
   return left.length === 0 ? replaced !== null : (commonProtocols(left)?.size ?? 0) > 0
 }
 
