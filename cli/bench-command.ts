@@ -28,7 +28,7 @@ export abstract class BenchCommand extends BaseCommand {
     await admin.admin().connect({ signal: this.signal })
     const { Kafka } = await import('../client/index.ts')
     const { ensureTopic, deleteTopic } = await import('../perf/workload/topic.ts')
-    const made = await ensureTopic(admin, workload.topic, workload.partitions)
+    const made = await ensureTopic(admin, workload.topic, workload.partitions).catch(explain)
     const clients: Kafka[] = []
     const progress = new Progress()
     const connect = (): Kafka => {
@@ -54,6 +54,9 @@ export abstract class BenchCommand extends BaseCommand {
         say(`Report written to ${file}.`)
       }
       if (result.errors > 0) process.exitCode = ExitCode.FAILED
+    } catch (error) {
+      // What an interruption breaks off is no failure of its own.
+      if (!this.signal.aborted) explain(error)
     } finally {
       progress.done()
       await Promise.all(clients.map(client => client.close()))
@@ -66,4 +69,11 @@ export abstract class BenchCommand extends BaseCommand {
   protected freshTopic(): string {
     return `sluice-bench-${Date.now().toString(36)}`
   }
+}
+
+/** Throws it, as an error for the person where it is one. */
+function explain(error: unknown): never {
+  if (error instanceof Error && error.name === 'WorkloadError')
+    throw new CliError({ what: error.message, cause: error })
+  throw error
 }

@@ -1,5 +1,7 @@
 /** How fast a broker gives records out, read from the beginning of a topic as often as the time allows. */
+
 import type { Kafka } from '../../client/index.ts'
+import { WorkloadError } from './errors.ts'
 import { Recorder } from './recorder.ts'
 import { Sender } from './sender.ts'
 import type { WorkloadContext, WorkloadOptions, WorkloadResult } from './types.ts'
@@ -41,7 +43,7 @@ export async function consumeWorkload(
   )
   const available = offsets.reduce((sum, each) => sum + each.latest - each.earliest, 0)
   if (available === 0)
-    throw new Error(`Topic ${topic} holds no records to read: fill it first, or use --fill.`)
+    throw new WorkloadError(`Topic ${topic} holds no records to read: fill it first, or use --fill.`)
   const recorder = new Recorder({ kind: 'consume', workload, brokers, onSnapshot: context.onSnapshot })
   const begin = setTimeout(() => recorder.begin(), workload.warmupMs)
   const stop = new AbortController()

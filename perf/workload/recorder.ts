@@ -2,9 +2,11 @@
  * Counts records, bytes and latencies of a workload, in all and by interval. Latencies go to HDR histograms, in
  * microseconds with three significant digits, so that the far percentiles are as good as the median.
  */
+
 import { cpus } from 'node:os'
 import { performance } from 'node:perf_hooks'
 import { MEBIBYTE } from '../statistics.ts'
+import { WorkloadError } from './errors.ts'
 import { makeHistogram, recordMilliseconds, summarize } from './histogram.ts'
 import type { Sample, Snapshot, WorkloadKind, WorkloadOptions, WorkloadResult } from './types.ts'
 
@@ -140,7 +142,7 @@ export class Recorder {
   /** To be called after `end`. */
   result(latencyOf: string | null, notes: readonly string[]): WorkloadResult {
     if (this.phase !== 'finishing')
-      throw new Error('It ended before the measured time began: there is nothing to tell.')
+      throw new WorkloadError('It ended before the measured time began: there is nothing to tell.')
     const durationMs = this.measuredTo - this.measuredFrom
     const seconds = durationMs / 1000
     const { kind, workload, brokers } = this.options

@@ -3,8 +3,10 @@
  * commit all of them over and over, the next request when the last one was answered. An offset counts when the answer
  * has come, by which the broker vouches for it; at the end all of them are read back.
  */
+
 import { performance } from 'node:perf_hooks'
 import type { Kafka } from '../../../client/index.ts'
+import { WorkloadError } from '../errors.ts'
 import { Recorder } from '../recorder.ts'
 import type { WorkloadContext, WorkloadOptions, WorkloadResult } from '../types.ts'
 import { Crowd, forget, gather, groupOf, neverStable } from './group.ts'
@@ -93,6 +95,8 @@ async function readBack(
   const offsets = new Map(found.map(({ partition, offset }) => [partition, offset]))
   const missing = [...stored].filter(([partition, offset]) => (offsets.get(partition) ?? -1) < offset)
   if (missing.length > 0)
-    throw new Error(`${missing.length} offsets that the broker had answered for were not there at the end.`)
+    throw new WorkloadError(
+      `${missing.length} offsets that the broker had answered for were not there at the end.`,
+    )
   return `All ${stored.size} partitions had the offset that was answered for last, or a later one.`
 }

@@ -3,8 +3,10 @@
  * are written at a steady rate meanwhile, so that a partition that nobody reads shows as a pause and not as an absence
  * of work. Light members read nothing: then only the membership is measured.
  */
+
 import { performance } from 'node:perf_hooks'
 import type { Kafka } from '../../../client/index.ts'
+import { WorkloadError } from '../errors.ts'
 import { sleep } from '../pacing.ts'
 import { Recorder } from '../recorder.ts'
 import { Sender } from '../sender.ts'
@@ -23,6 +25,9 @@ const PATIENCE_MS = 120_000
 /** How long what is still under way at the end is waited for. */
 const DRAIN_MS = 10_000
 const LOOK_EVERY_MS = 10
+/** Beyond the longest that a coordinator waits for the first members of a group. */
+const FORGET_ATTEMPTS = 70
+const FORGET_PAUSE_MS = 100
 
 export interface FirstStable {
   readonly ms: number
@@ -238,9 +243,9 @@ function describe(observer: GroupObserver, joining: boolean) {
   }
 }
 
-export function neverStable(observer: GroupObserver, group: GroupOptions): Error {
+export function neverStable(observer: GroupObserver, group: GroupOptions): WorkloadError {
   const { ownedPartitions, partitions, liveMembers } = observer
-  return new Error(
+  return new WorkloadError(
     `The group ${group.groupId} did not become stable within ${PATIENCE_MS / 1000} s: ${liveMembers} members have ` +
       `${ownedPartitions} of ${partitions} partitions. Look at the log of the broker, and at the limits of ` +
       'connections and group size on both sides.',
@@ -249,9 +254,15 @@ export function neverStable(observer: GroupObserver, group: GroupOptions): Error
 
 /** The group, which nobody else knows. */
 export async function forget(kafka: Kafka, groupId: string): Promise<void> {
-  try {
-    await kafka.admin().deleteGroups({ groups: [groupId] })
-  } catch {
-    // It may never have come into being; brokers let go of empty groups by themselves after some time.
+  for (let attempt = 1; attempt <= FORGET_ATTEMPTS; attempt += 1) {
+    try {
+      await kafka.admin().deleteGroups({ groups: [groupId] })
+      return
+    } catch (error) {
+      // It may never have come into being; brokers let go of empty groups by themselves after some time.
+      if ((error as { code?: unknown }).code !== 'NON_EMPTY_GROUP') return
+      // Who left in the middle of joining is still on its way.
+      await sleep(FORGET_PAUSE_MS)
+    }
   }
 }

@@ -86,6 +86,7 @@ t.test('against a broker', async t => {
     t.match(await text([...bench, '--commits', '-n', '60']), /^[\d,]+ partition offsets\/s\n/)
     t.match(await sluice([...bench, '--churn', 'x']), { code: 2, stderr: /--churn/ })
     t.match(await sluice([...bench, '--protocol', 'classic', '--assignor', 'x']), { code: 2 })
+    t.match(await sluice([...bench, '-t', 'orders']), { code: 1, stderr: /^error: .*partitions/ })
     t.notMatch(await json(['group', 'list']), [{ groupId: /bench/ }])
     t.notMatch(await text(['topic', 'list']), /bench/)
   })
