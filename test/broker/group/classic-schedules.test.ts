@@ -9,12 +9,26 @@ import { type GroupShard } from '../../../broker/group/group-shard.ts'
 import { ErrorCode } from '../../../client/protocol/errors.ts'
 import { ClassicClient } from './classic-client.ts'
 import { commitCommand, leaveCommand } from './members.ts'
-import { type Chance, check, OffsetWatch, runSchedules } from './schedules.ts'
+import { type Chance, check, OffsetWatch, runSchedules, Tally } from './schedules.ts'
 import { TestShell, topicId } from './shell.ts'
 
 const SCHEDULES = 5000
 const STEPS = 50
 const PARTITIONS = 6
+/** Each of these must have been met so often. */
+const LEAST = 20
+const DEATHS = ['joining', 'joined', 'syncing', 'stable'].map(phase => `a member dies while ${phase}`)
+const CRASHES = ['Empty', 'PreparingRebalance', 'CompletingRebalance', 'Stable'].map(
+  state => `the coordinator dies in ${state}`,
+)
+const MET = [
+  ...DEATHS,
+  ...CRASHES,
+  'an old generation commits',
+  'a stranger commits',
+  'an instance starts twice',
+]
+const tally = new Tally()
 /** A session of somebody who is gone, two rebalance timeouts, and the steps between. */
 const REST_WITHIN_MS = 90_000
 
@@ -40,7 +54,6 @@ class World {
   readonly offsets = new OffsetWatch()
   readonly chance: Chance
   clients: ClassicClient[] = []
-  #instances = 0
 
   constructor(chance: Chance) {
     this.chance = chance
@@ -63,7 +76,10 @@ class World {
   }
 
   #start(): void {
-    const instanceId = this.chance.oneIn(3) ? `i${this.#instances++ % 4}` : null
+    const instanceId = this.chance.oneIn(3) ? `i${this.chance.below(3)}` : null
+    if (instanceId !== null && this.clients.some(client => client.instanceId === instanceId)) {
+      tally.count('an instance starts twice')
+    }
     this.clients.push(new ClassicClient(this.shell, instanceId, () => PARTITIONS))
   }
 
@@ -76,6 +92,7 @@ class World {
   /** Nobody hears of it, but that its connection may be seen to close. */
   #die(client: ClassicClient): void {
     this.clients = this.clients.filter(other => other !== client)
+    tally.count(`a member dies while ${client.phase}`)
     if (this.chance.oneIn(2)) {
       this.shell.run({ kind: 'abandon-join', groupId: 'g', joinToken: client.joinToken })
     }
@@ -85,10 +102,14 @@ class World {
     const isOld = client.generationId > 1 && this.chance.oneIn(4)
     const generationId = isOld ? client.generationId - 1 : client.generationId
     if (generationId < 0) return
-    const { memberId, instanceId } = client
+    if (isOld) tally.count('an old generation commits')
+    const isStranger = this.chance.oneIn(8)
+    if (isStranger) tally.count('a stranger commits')
+    const instanceId = isStranger ? null : client.instanceId
+    const memberId = isStranger ? 'stranger' : client.memberId
     const partition = this.chance.below(PARTITIONS)
     const offset = this.offsets.next()
-    const isCurrent = this.#isCurrent(memberId, generationId)
+    const isCurrent = !isStranger && this.#isCurrent(memberId, generationId)
     this.shell.send(commitCommand({ memberId, instanceId, generationId, partition, offset }), reply => {
       if (reply.kind !== 'offset-commit') return
       const errorCode = reply.answer.topics[0]?.partitions[0]?.errorCode
@@ -110,6 +131,7 @@ class World {
   }
 
   #crash(): void {
+    tally.count(`the coordinator dies in ${this.describe()?.groupState}`)
     this.shell.crash(this.chance.below(4))
     for (const client of this.clients) client.disconnect()
     this.offsets.verify(this.shell, 'g')
@@ -196,5 +218,6 @@ t.test(`${SCHEDULES} random lives of a classic group`, async t => {
     world.checkGenerations()
     world.offsets.verify(world.shell, 'g')
   })
-  t.pass('no schedule breaks a promise')
+  for (const met of MET)
+    t.ok(tally.of(met) >= LEAST, `${met}: ${tally.of(met)} times, and no promise is broken`)
 })

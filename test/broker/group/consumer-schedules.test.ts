@@ -7,13 +7,31 @@ import t from 'tap'
 import { ErrorCode } from '../../../client/protocol/errors.ts'
 import { Consumer } from './consumers.ts'
 import { commitCommand } from './members.ts'
-import { type Chance, check, OffsetWatch, runSchedules } from './schedules.ts'
+import { type Chance, check, OffsetWatch, runSchedules, Tally } from './schedules.ts'
 import { TestShell, topicId } from './shell.ts'
 
 const SCHEDULES = 5000
 const STEPS = 40
+/** Each of these must have been met so often. */
+const LEAST = 20
+const DEATHS = ['joining', 'giving up', 'waiting for others', 'stable'].map(
+  phase => `a member dies while ${phase}`,
+)
+const CRASHES = ['Empty', 'Assigning', 'Reconciling', 'Stable'].map(
+  state => `the coordinator dies in ${state}`,
+)
+const MET = [...DEATHS, ...CRASHES, 'an old epoch commits', 'a stranger commits', 'an instance starts twice']
+const tally = new Tally()
 /** A session, a rebalance timeout for each of two members that hold back one after the other, and some heartbeats. */
 const REST_WITHIN_MS = 180_000
+
+function partitionsIn(assignment: {
+  readonly topicPartitions: readonly { readonly topicId: string; readonly partitions: readonly number[] }[]
+}): Set<string> {
+  return new Set(
+    assignment.topicPartitions.flatMap(topic => topic.partitions.map(each => `${topic.topicId}/${each}`)),
+  )
+}
 
 class World {
   readonly shell: TestShell
@@ -21,7 +39,6 @@ class World {
   readonly chance: Chance
   consumers: Consumer[] = []
   partitionCount = 4
-  #instances = 0
 
   constructor(chance: Chance) {
     this.chance = chance
@@ -38,7 +55,7 @@ class World {
     if (consumer === undefined || (roll < 8 && this.consumers.length < 6)) this.#join()
     else if (roll < 60) this.#beat(consumer)
     else if (roll < 65) this.#leave(consumer)
-    else if (roll < 68) this.consumers = this.consumers.filter(other => other !== consumer)
+    else if (roll < 68) this.#die(consumer)
     else if (roll < 80) this.#commit(consumer)
     else if (roll < 88) shell.advance(chance.below(chance.oneIn(5) ? 30_000 : 3000))
     else if (roll < 92) shell.flush()
@@ -47,14 +64,33 @@ class World {
     else this.#crash()
   }
 
+  /** Nobody hears of it. */
+  #die(consumer: Consumer): void {
+    this.consumers = this.consumers.filter(other => other !== consumer)
+    tally.count(`a member dies while ${this.#phaseOf(consumer)}`)
+  }
+
+  #phaseOf(consumer: Consumer): string {
+    const member = this.describe()?.members.find(({ memberId }) => memberId === consumer.memberId)
+    if (member === undefined || consumer.epoch === 0) return 'joining'
+    const given = partitionsIn(member.assignment)
+    if ([...consumer.owned].some(partition => !given.has(partition))) return 'giving up'
+    const wanted = [...partitionsIn(member.targetAssignment)]
+    return wanted.some(partition => !given.has(partition)) ? 'waiting for others' : 'stable'
+  }
+
   #join(): void {
     const { chance } = this
     const isStatic = chance.oneIn(3)
+    const instanceId = isStatic ? `i${chance.below(3)}` : null
+    if (isStatic && this.consumers.some(({ options }) => options.instanceId === instanceId)) {
+      tally.count('an instance starts twice')
+    }
     const byPattern = chance.oneIn(6)
     const topics = chance.oneIn(4) ? ['t'] : ['t', 'u']
     this.consumers.push(
       new Consumer(this.shell, {
-        instanceId: isStatic ? `i${this.#instances++ % 4}` : null,
+        instanceId,
         topics: byPattern ? null : topics,
         pattern: byPattern ? '[tu]' : null,
         assignor: chance.pick([null, 'uniform', 'range']),
@@ -92,17 +128,18 @@ class World {
     const generationId = isOld ? consumer.epoch - 1 : consumer.epoch
     const partition = this.chance.below(this.partitionCount)
     const offset = this.offsets.next()
-    const known = this.memberEpochs().get(consumer.memberId)
-    this.shell.send(
-      commitCommand({ memberId: consumer.memberId, generationId, partition, offset }),
-      reply => {
-        if (reply.kind !== 'offset-commit') return
-        const errorCode = reply.answer.topics[0]?.partitions[0]?.errorCode
-        if (generationId !== known)
-          check(errorCode !== ErrorCode.NONE, `epoch ${generationId} of ${known} may commit`)
-        if (errorCode === ErrorCode.NONE) this.offsets.acknowledge(`${topicId('t')}/${partition}`, offset)
-      },
-    )
+    const isStranger = this.chance.oneIn(8)
+    const memberId = isStranger ? 'stranger' : consumer.memberId
+    const known = this.memberEpochs().get(memberId)
+    if (isOld) tally.count('an old epoch commits')
+    if (isStranger) tally.count('a stranger commits')
+    this.shell.send(commitCommand({ memberId, generationId, partition, offset }), reply => {
+      if (reply.kind !== 'offset-commit') return
+      const errorCode = reply.answer.topics[0]?.partitions[0]?.errorCode
+      if (generationId !== known)
+        check(errorCode !== ErrorCode.NONE, `epoch ${generationId} of ${known} may commit`)
+      if (errorCode === ErrorCode.NONE) this.offsets.acknowledge(`${topicId('t')}/${partition}`, offset)
+    })
   }
 
   #growTopic(): void {
@@ -112,6 +149,7 @@ class World {
   }
 
   #crash(): void {
+    tally.count(`the coordinator dies in ${this.describe()?.groupState}`)
     this.shell.crash(this.chance.below(4))
     this.offsets.verify(this.shell, 'g')
   }
@@ -214,5 +252,6 @@ t.test(`${SCHEDULES} random lives of a consumer group`, async t => {
     world.checkReplay()
     world.offsets.verify(world.shell, 'g')
   })
-  t.pass('no schedule breaks a promise')
+  for (const met of MET)
+    t.ok(tally.of(met) >= LEAST, `${met}: ${tally.of(met)} times, and no promise is broken`)
 })

@@ -42,6 +42,19 @@ export function check(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Violation(message)
 }
 
+/** What schedules have met, so that a test can tell that nothing of it was left to chance. */
+export class Tally {
+  readonly #counts = new Map<string, number>()
+
+  count(what: string): void {
+    this.#counts.set(what, this.of(what) + 1)
+  }
+
+  of(what: string): number {
+    return this.#counts.get(what) ?? 0
+  }
+}
+
 /** Commits only ever grow here, so an acknowledged offset may never be followed by a smaller one. */
 export class OffsetWatch {
   readonly #acknowledged = new Map<string, number>()
