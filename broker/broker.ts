@@ -24,7 +24,7 @@ import { DataFolder } from './runtime/data-folder.ts'
 import { FetchSessions } from './runtime/fetch-sessions.ts'
 import { GroupManager } from './runtime/group-manager.ts'
 import { type CleanerConfig } from './runtime/log-cleaner.ts'
-import { PartitionManager } from './runtime/partition-manager.ts'
+import { DEFAULT_PARTITION_MANAGER_CONFIG, PartitionManager } from './runtime/partition-manager.ts'
 import { ProducerIds } from './runtime/producer-ids.ts'
 import { Purgatory } from './runtime/purgatory.ts'
 import { Topics } from './runtime/topics.ts'
@@ -366,7 +366,7 @@ function partitionManagerConfig(
   const { values } = config
   return {
     parallelRecoveries: values['num.recovery.threads.per.data.dir'],
-    parallelSyncs: 4,
+    parallelSyncs: DEFAULT_PARTITION_MANAGER_CONFIG.parallelSyncs,
     recoveryPointCheckpointMs: values['log.flush.offset.checkpoint.interval.ms'],
     logStartCheckpointMs: values['log.flush.start.offset.checkpoint.interval.ms'],
     highWatermarkCheckpointMs: values['replica.high.watermark.checkpoint.interval.ms'],

@@ -40,7 +40,7 @@ export type { PartitionAssignment } from './partition-types.ts'
 export interface PartitionManagerConfig {
   /** Partitions opened, made or closed at a time (num.recovery.threads.per.data.dir, but these are no threads). */
   readonly parallelRecoveries: number
-  /** Syncs under way at a time. */
+  /** Syncs under way at a time. Below the size of Node's thread pool (4), or slow ones hold up all reading. */
   readonly parallelSyncs: number
   /** log.flush.offset.checkpoint.interval.ms */
   readonly recoveryPointCheckpointMs: number
@@ -60,7 +60,7 @@ export interface PartitionManagerConfig {
 
 export const DEFAULT_PARTITION_MANAGER_CONFIG: PartitionManagerConfig = {
   parallelRecoveries: 8,
-  parallelSyncs: 4,
+  parallelSyncs: 3,
   recoveryPointCheckpointMs: 60_000,
   logStartCheckpointMs: 60_000,
   highWatermarkCheckpointMs: 5_000,
