@@ -47,7 +47,7 @@ function run(): number {
 }
 
 function play(seed: number, plant?: Plant): SimulationResult {
-  const uproot = plant?.plant() ?? (() => {})
+  const uproot = plant?.plant?.() ?? (() => {})
   try {
     return simulate({
       seed,

@@ -1,11 +1,264 @@
-/** Planted bugs. */
-import { type Env } from '../../broker/env.ts'
+/**
+ * Bugs that are planted to see whether the simulator finds them: known bugs of brokers like this one, by their number
+ * where the list of reliability has one. Each is a mutation from the outside, of the world or of a method of a pure
+ * machine; no line of the broker knows of them.
+ *
+ * What waits for replication, or for transactions, to have something to be planted in: 1 to 10 (truncation, divergence,
+ * epochs, ISR, elections), 12 to 14 (transactions), 15 (fetch sessions against a recreated topic), 16 (two
+ * coordinators), 17 (tombstones of offsets that race with compaction), 20 (two members with one instance id), 22 and 23
+ * (high watermark of a new leader, controller terms).
+ */
+import { type Disk, type DiskFile, type Env } from '../../broker/env.ts'
+import { GroupShard } from '../../broker/group/group-shard.ts'
+import { type Decision, type GroupCommand } from '../../broker/group/types.ts'
+import { LogState } from '../../broker/log/log-state.ts'
+import { ProducerState } from '../../broker/log/producer-state.ts'
+import { Replica } from '../../broker/replica/replica.ts'
+import { PartitionHost } from '../../broker/runtime/partition-host.ts'
+import { OffsetIndex } from '../../broker/storage/offset-index.ts'
+import { ProducerBatch } from '../../client/producer/batch.ts'
+import { BufferPool } from '../../client/producer/buffer-pool.ts'
+import { ErrorCode } from '../../client/protocol/errors.ts'
 
 export interface Plant {
   readonly name: string
   /** Changes the code under test; the returned function undoes it. */
-  readonly plant: () => () => void
+  readonly plant?: () => () => void
   readonly wrapEnv?: (env: Env) => Env
 }
 
-export const PLANTS: readonly Plant[] = []
+export const PLANTS: readonly Plant[] = [
+  // The promise "an acked record is on disk".
+  {
+    name: 'ack-before-sync',
+    plant: () =>
+      replace(
+        LogState.prototype,
+        'written',
+        original =>
+          function (this: LogState, offset) {
+            original.call(this, offset)
+            this.synced(offset)
+          },
+      ),
+  },
+  {
+    name: 'read-before-durable',
+    plant: () => {
+      const original = Object.getOwnPropertyDescriptor(Replica.prototype, 'highWatermark')!
+      Object.defineProperty(Replica.prototype, 'highWatermark', {
+        ...original,
+        get(this: Replica<unknown>) {
+          return this.log.writtenOffset
+        },
+      })
+      return () => void Object.defineProperty(Replica.prototype, 'highWatermark', original)
+    },
+  },
+  {
+    name: 'lost-file-sync',
+    wrapEnv: env =>
+      withFiles(
+        env,
+        path => /\.log$/.test(path),
+        () => ({ sync: done }),
+      ),
+  },
+  { name: 'lost-directory-sync', wrapEnv: env => withDisk(env, () => ({ syncDirectory: done })) },
+  {
+    name: 'commit-before-durable',
+    plant: () =>
+      replace(
+        PartitionHost.prototype,
+        'append',
+        original =>
+          function (this: PartitionHost, records, baseOffset, reply) {
+            const stored = { errorMessage: null, baseOffset, logAppendTimeMs: -1, logStartOffset: 0 }
+            reply({ error: ErrorCode.NONE, ...stored })
+            original.call(this, records, baseOffset, () => {})
+          },
+      ),
+  },
+  // Idempotence.
+  {
+    name: 'sequence-check-off',
+    plant: () => replace(ProducerState.prototype, 'check', () => () => ({ kind: 'append' })),
+  },
+  {
+    name: '11-producer-state-lost',
+    plant: () =>
+      replace(
+        PartitionHost.prototype,
+        'becomeLeader',
+        original =>
+          function (this: PartitionHost, epoch) {
+            this.state.producers.reset(this.state.logEndOffset)
+            original.call(this, epoch)
+          },
+      ),
+  },
+  // Disk.
+  {
+    name: '24-checkpoint-ahead-of-log',
+    wrapEnv: env =>
+      withFiles(
+        env,
+        path => path.includes('recovery-point-offset-checkpoint'),
+        file => ({
+          write: (chunks, position) => file.write([aheadOfLog(Buffer.concat(chunks))], position),
+        }),
+      ),
+  },
+  {
+    name: 'index-points-too-far',
+    plant: () =>
+      replace(
+        OffsetIndex.prototype,
+        'lookup',
+        original =>
+          function (this: OffsetIndex, offset) {
+            return original.call(this, (offset + 5) as typeof offset)
+          },
+      ),
+  },
+  // Groups.
+  {
+    name: '19-phantom-members',
+    plant: () =>
+      replace(
+        GroupShard.prototype,
+        'decide',
+        original =>
+          function (this: GroupShard, command, nowMs) {
+            const isSession = command.kind === 'timer' && /^(member-)?session:/.test(command.key)
+            return isSession ? NOTHING : original.call(this, command, nowMs)
+          },
+      ),
+  },
+  {
+    name: '21-commit-of-old-generation',
+    plant: () =>
+      replace(
+        GroupShard.prototype,
+        'decide',
+        original =>
+          function (this: GroupShard, command, nowMs) {
+            const decision = original.call(this, command, nowMs)
+            return command.kind === 'offset-commit' ? acceptCommit(command, decision, nowMs) : decision
+          },
+      ),
+  },
+  // Memory.
+  { name: '25-buffer-reused-while-written', plant: reuseBuffers },
+]
+
+const NOTHING: Decision = { records: [], volatile: [], replies: [], timers: [] }
+
+function acceptCommit(
+  command: Extract<GroupCommand, { kind: 'offset-commit' }>,
+  decision: Decision,
+  nowMs: number,
+): Decision {
+  if (decision.records.length > 0) return decision
+  const { request, token } = command
+  const records = request.topics.flatMap(({ name, topicId, partitions }) =>
+    partitions.map(({ partitionIndex, committedOffset, committedLeaderEpoch }) => ({
+      type: 'offset-commit' as const,
+      key: { group: request.groupId, topic: name, partition: partitionIndex },
+      value: {
+        offset: committedOffset,
+        leaderEpoch: committedLeaderEpoch,
+        metadata: '',
+        commitTimestamp: nowMs,
+        expireTimestamp: -1,
+        topicId,
+      },
+    })),
+  )
+  const topics = request.topics.map(({ name, topicId, partitions }) => ({
+    name,
+    topicId,
+    partitions: partitions.map(({ partitionIndex }) => ({ partitionIndex, errorCode: ErrorCode.NONE })),
+  }))
+  return { ...decision, records, replies: [{ kind: 'offset-commit', token, answer: { topics } }] }
+}
+
+/** CVE-2026-35554: the buffer of a batch that ran out of time goes back to the pool while a socket still has it. */
+function reuseBuffers(): () => void {
+  const pools = new WeakMap<ArrayBufferLike, BufferPool>()
+  const undoTake = replace(
+    BufferPool.prototype,
+    'take',
+    original =>
+      function (this: BufferPool) {
+        const taken = original.call(this)
+        pools.set(taken.buffer, this)
+        return taken
+      },
+  )
+  const undoSettle = replace(
+    ProducerBatch.prototype,
+    'settle',
+    original =>
+      function (this: ProducerBatch, outcome) {
+        const bytes = outcome.error !== null && this.state === 'flying' ? this.encode('none') : null
+        original.call(this, outcome)
+        if (bytes !== null) pools.get(bytes.buffer)?.give(bytes)
+      },
+  )
+  return () => {
+    undoTake()
+    undoSettle()
+  }
+}
+
+/** A text of offsets, each greater than the log has. */
+function aheadOfLog(text: Buffer): Buffer {
+  const lines = text
+    .toString()
+    .replace(/^(\S+ \d+) (\d+)$/gm, (_, of: string, offset: string) => `${of} ${+offset + 10}`)
+  return Buffer.from(lines)
+}
+
+// ---------------------------------------------------------------------------------------------- gardening
+
+const done = async (): Promise<void> => {}
+
+function replace<T extends object, K extends keyof T>(
+  prototype: T,
+  name: K,
+  mutate: (original: T[K]) => T[K],
+): () => void {
+  const original = prototype[name]
+  prototype[name] = mutate(original)
+  return () => {
+    prototype[name] = original
+  }
+}
+
+function withDisk(env: Env, mutate: (disk: Disk) => Partial<Disk>): Env {
+  return { ...env, disk: overlay(env.disk, mutate(env.disk)) }
+}
+
+function withFiles(
+  env: Env,
+  isMeant: (path: string) => boolean,
+  mutate: (file: DiskFile) => Partial<DiskFile>,
+): Env {
+  return withDisk(env, disk => ({
+    open: async (path, mode) => {
+      const file = await disk.open(path, mode)
+      return isMeant(path) ? overlay(file, mutate(file)) : file
+    },
+  }))
+}
+
+/** An object that does some things otherwise; what it does not, the original does. */
+function overlay<T extends object>(original: T, other: Partial<T>): T {
+  return new Proxy(original, {
+    get(target, name) {
+      const value = (name in other ? other : target)[name as keyof T]
+      return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value
+    },
+  })
+}

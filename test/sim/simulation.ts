@@ -159,13 +159,28 @@ class Simulation {
     scheduler.run(FAULTS_UNTIL_MS)
     this.#faults.healAll()
     for (const actor of this.#actors) if (actor.machine.process === null) actor.start()
+    this.#operate()
     scheduler.run(WORK_UNTIL_MS)
+    this.#operate()
     this.#workload.stopping = true
     this.#rest('all to be acknowledged, read and committed')
     this.#inspect()
     if (this.#random.world.int(2) === 0) {
       for (const machine of this.#machines) machine.cutPower(1000)
       this.#inspect()
+    }
+  }
+
+  /** What a broker asks its operator for when a partition could not be opened: another start. */
+  #operate(): void {
+    for (const machine of this.#machines) {
+      const context = machine.running?.context
+      if (context === undefined) continue
+      const topics = [...context.metadata.image.topics()]
+      const isOffline = topics.some(({ topicId, partitions }) =>
+        partitions.some((_, index) => context.partitions.offline.has(topicId, index)),
+      )
+      if (isOffline) machine.restart()
     }
   }
 
