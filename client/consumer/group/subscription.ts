@@ -30,8 +30,8 @@ export class Subscription {
   }
 
   /**
-   * A broker that matches patterns gives out its internal topics, too. Whoever reads everything does not mean those, least
-   * of all the one that grows with each commit of having read it: such a pattern is matched here.
+   * A broker that matches patterns gives out its internal topics, too. Whoever reads everything does not mean those,
+   * least of all the one that grows with each commit of having read it: such a pattern is matched here.
    */
   get matchesInternalTopics(): boolean {
     return this.#patterns.some(({ pattern }) => INTERNAL_TOPICS.some(topic => pattern.test(topic)))
