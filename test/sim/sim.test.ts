@@ -1,0 +1,61 @@
+/**
+ * A short run of the simulator with every run of the suite, and the canaries: bugs planted to be found.
+ */
+import t from 'tap'
+import { PLANTS } from './plants.ts'
+import { type SimulationResult, simulate } from './simulation.ts'
+
+/** A simulation drains promise jobs by itself: it wants a task of its own. */
+function simulated(options: Parameters<typeof simulate>[0]): Promise<SimulationResult> {
+  return new Promise((resolve, reject) => {
+    setImmediate(() => {
+      try {
+        resolve(simulate(options))
+      } catch (error) {
+        reject(error)
+      }
+    })
+  })
+}
+
+t.setTimeout(120_000)
+
+t.test('nothing that was promised is broken, whatever goes wrong', async t => {
+  for (let seed = 1; seed <= 5; seed++) {
+    const { violation, simulatedMs, recordsAcked, recordsRead } = await simulated({ seed })
+    t.equal(violation?.message, undefined, `npm run -s sim -- --from ${seed} --seeds 1 --trace`)
+    t.ok(simulatedMs >= 600_000, 'ten minutes go by')
+    t.ok(
+      recordsAcked > 100 && recordsRead > recordsAcked,
+      `${recordsAcked} acknowledged, ${recordsRead} read`,
+    )
+  }
+})
+
+t.test('the same seed gives the same run, and is not changed by being looked at', async t => {
+  const lines: string[] = []
+  const first = await simulated({ seed: 9 })
+  const second = await simulated({ seed: 9, trace: line => lines.push(line) })
+  t.equal(second.hash, first.hash)
+  t.equal(second.events, first.events)
+  t.ok(lines.length > 100)
+  const other = await simulated({ seed: 10 })
+  t.not(other.hash, first.hash)
+})
+
+const CANARIES = ['ack-before-sync', 'lost-directory-sync', 'commit-before-durable', 'sequence-check-off']
+
+for (const name of CANARIES) {
+  t.test(`a planted bug is found: ${name}`, async t => {
+    const plant = PLANTS.find(each => each.name === name)!
+    const uproot = plant.plant?.() ?? (() => {})
+    t.teardown(uproot)
+    const { wrapEnv } = plant
+    let found: string | undefined
+    for (let seed = 1; seed <= 20 && found === undefined; seed++) {
+      const { violation } = await simulated({ seed, ...(wrapEnv === undefined ? {} : { wrapEnv }) })
+      found = violation?.check
+    }
+    t.type(found, 'string', 'some checker has noticed')
+  })
+}
