@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { provideFileReader } from '../client/protocol/compression/zstd.ts'
-import { type Env, type Log } from './env.ts'
+import { type Env, type Log, type Rpc } from './env.ts'
 import { createNodeClock, createNodeTimers } from './env-node/clock.ts'
 import { createNodeDisk } from './env-node/disk.ts'
 import { createNodeLog } from './env-node/log.ts'
@@ -29,4 +29,10 @@ export function createNodeEnv(options: NodeEnvOptions = {}): Env {
     network: createNodeNetwork({ log }),
     log,
   }
+}
+
+/** gRPC, for a broker in a cluster. Its library is loaded here and not before: a broker that is alone starts without. */
+export async function loadNodeRpc(): Promise<Rpc> {
+  const { createNodeRpc } = await import('./env-node/rpc.ts')
+  return createNodeRpc()
 }

@@ -216,3 +216,74 @@ export interface Socket {
   /** Closes at once; pending writes end with an error. */
   destroy(): void
 }
+
+// ----------------------------------------------------------------------------------------------- rpc
+
+/** Calls to servers of other makers that speak gRPC. Not part of `Env`: only a broker in a cluster needs it. */
+export interface Rpc {
+  /** Makes a channel to one server. It connects when it is first used, and does not look for another server. */
+  open(address: Address, tls: RpcTls | null): RpcChannel
+}
+
+/** PEM. Without `authorities` the system's are trusted; with `certificate` and `key` we show who we are. */
+export interface RpcTls {
+  readonly authorities?: Uint8Array
+  readonly certificate?: Uint8Array
+  readonly key?: Uint8Array
+  /** The name that the server's certificate must carry, where it is not the host's. */
+  readonly serverName?: string
+}
+
+export type RpcMetadata = Readonly<Record<string, string>>
+
+export interface RpcChannel {
+  /** False: a call would have to connect first. */
+  readonly isConnected: boolean
+  /** One request, one answer. `method` as /package.Service/Method. Rejects with an `RpcError`. */
+  call(method: string, request: Uint8Array, metadata: RpcMetadata, timeoutMs: number): Promise<Uint8Array>
+  /** Both sides send as they like, until one of them ends it. */
+  stream(method: string, metadata: RpcMetadata, receiver: RpcReceiver): RpcStream
+  /** Ends at once what is under way: calls reject, streams end. */
+  close(): void
+}
+
+export interface RpcReceiver {
+  received(message: Uint8Array): void
+  /** Called exactly once, last, but for a stream that was cancelled. Null: the server ended it without a complaint. */
+  ended(error: RpcError | null): void
+}
+
+export interface RpcStream {
+  send(message: Uint8Array): void
+  /** Nothing is received any more, `ended` is not called either. */
+  cancel(): void
+}
+
+/** The codes of gRPC. */
+export type RpcStatus =
+  | 'CANCELLED'
+  | 'UNKNOWN'
+  | 'INVALID_ARGUMENT'
+  | 'DEADLINE_EXCEEDED'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'PERMISSION_DENIED'
+  | 'RESOURCE_EXHAUSTED'
+  | 'FAILED_PRECONDITION'
+  | 'ABORTED'
+  | 'OUT_OF_RANGE'
+  | 'UNIMPLEMENTED'
+  | 'INTERNAL'
+  | 'UNAVAILABLE'
+  | 'DATA_LOSS'
+  | 'UNAUTHENTICATED'
+
+export class RpcError extends Error {
+  override readonly name = 'RpcError'
+  readonly status: RpcStatus
+
+  constructor(status: RpcStatus, message: string, cause?: unknown) {
+    super(message, { cause })
+    this.status = status
+  }
+}

@@ -28,4 +28,5 @@ export {
   type Random,
   type Timers,
 } from './env.ts'
-export { createNodeEnv, type NodeEnvOptions } from './env-node.ts'
+export { createNodeEnv, loadNodeRpc, type NodeEnvOptions } from './env-node.ts'
+export { type EtcdOptions, openEtcdMetaStore } from './metastore/etcd.ts'

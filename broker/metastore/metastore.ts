@@ -177,11 +177,15 @@ export type MetaStoreErrorCode =
   | 'UNKNOWN_OUTCOME'
   /** The store's disk failed or its files are damaged: fatal to the broker. */
   | 'STORAGE_FAILED'
+  /** The store does not know us, or does not let us do this: its settings and ours must be made to fit. */
+  | 'ACCESS_DENIED'
+  /** The store that was found is not one to build on: too old, or that of another cluster. */
+  | 'UNSUPPORTED'
 
 export class MetaStoreError extends Error {
   override readonly name = 'MetaStoreError'
   readonly code: MetaStoreErrorCode
-  /** With COMPACTED: the oldest revision that can still be read. */
+  /** With COMPACTED: the oldest revision that can still be read, where the store says it (for watches always). */
   readonly compactRevision: Revision | null
 
   constructor(
