@@ -15,6 +15,8 @@ export interface ProducerSpec {
 export interface SentRecord {
   readonly producer: ProducerSpec
   readonly n: number
+  readonly topic: string
+  readonly partition: number
   readonly key: string | null
   /** Null for a tombstone. */
   readonly value: Buffer | null
@@ -126,6 +128,9 @@ export class History {
     if (record.valueBytes !== null) {
       const isSame = sent !== undefined && sent.key === key && sent.value?.equals(record.valueBytes) === true
       if (!isSame) throw new Violation('corrupt', `${reader} read at ${where} what nobody has sent: ${id}`)
+    }
+    if (sent !== undefined && (sent.topic !== record.topic || sent.partition !== record.partition)) {
+      throw new Violation('wrong-partition', `${reader} read ${id} at ${where}; it was sent to ${sent.topic}`)
     }
     this.#place(history, offset, identity(key, record.valueBytes), id, sent?.producer ?? null, 'read')
     return offset + 1
@@ -287,5 +292,5 @@ export function paddedValue(producer: string, n: number, padding: number): Buffe
   const value = Buffer.alloc(producer.length + 12 + padding, 97 + (n % 26))
   const head = `${producer}.${n}:`
   value.write(head, 0, 'latin1')
-  return value.subarray(0, head.length + padding)
+  return value
 }

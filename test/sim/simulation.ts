@@ -23,6 +23,7 @@ import { BROKER_PORT, Machine } from './world/machine.ts'
 import { SimNetwork } from './world/network.ts'
 import { Scheduler } from './world/scheduler.ts'
 import { Violation } from './world/violation.ts'
+import { ZombieActor } from './zombie.ts'
 
 export interface SimulationOptions {
   readonly seed: number
@@ -93,6 +94,7 @@ class Simulation {
     this.#workload = {
       history: this.#history,
       stopping: false,
+      memberships: [],
       fail: error => this.#fail(error),
       note: (process, message) => this.#trace?.(process, 'app', message, {}),
     }
@@ -281,6 +283,7 @@ class Simulation {
     if (draw.int(4) === 0) producer('p4', false, 1)
     if (draw.int(6) === 0) producer('p5', false, 0)
     this.#actors.push(new ReaderActor(this.#client('reader'), workload, topics))
+    this.#actors.push(new ZombieActor(this.#client('zombie'), workload))
     const plain = topics.filter(({ compacted }) => !compacted)
     for (const group of groups) {
       const protocol = draw.int(2) === 0 ? 'classic' : 'consumer'

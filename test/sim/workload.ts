@@ -18,10 +18,18 @@ export interface TopicPlan {
   readonly configs: Readonly<Record<string, string>>
 }
 
+export interface Membership {
+  readonly group: string
+  readonly memberId: string
+  readonly generation: number
+}
+
 export interface Workload {
   readonly history: History
   /** Producers send no more, and administrators change nothing. */
   stopping: boolean
+  /** Of classic groups, as members were told. */
+  readonly memberships: Membership[]
   /** Ends the run. */
   fail(error: unknown): void
   note(process: string, message: string): void
@@ -83,6 +91,8 @@ export class ProducerActor implements Actor {
   readonly #workload: Workload
   readonly #topics: readonly TopicPlan[]
   readonly #pauseMs: number
+  /** Mostly alike, so that batches are of a few sizes only. */
+  readonly #padding: number
   #n = 0
   #underWay = 0
 
@@ -98,6 +108,7 @@ export class ProducerActor implements Actor {
     this.#workload = options.workload
     this.#topics = options.topics
     this.#pauseMs = options.pauseMs
+    this.#padding = options.machine.random.int(200)
   }
 
   start(): void {
@@ -125,7 +136,7 @@ export class ProducerActor implements Actor {
       requestTimeoutMs: 3000 + random.int(10_000),
       maxInFlightRequests: 1 + random.int(5),
       compression: random.int(6) === 0 ? 'gzip' : 'none',
-      batchBytes: 16 * 1024,
+      batchBytes: random.int(2) === 0 ? 512 : 16 * 1024,
       allowAutoTopicCreation: false,
     })
     while (!this.#workload.stopping) {
@@ -147,8 +158,8 @@ export class ProducerActor implements Actor {
       const isTombstone = compacted && random.int(8) === 0
       const value = isTombstone
         ? null
-        : paddedValue(this.spec.name, n, random.int(random.int(10) === 0 ? 3000 : 100))
-      records.push({ producer: this.spec, n, key, value })
+        : paddedValue(this.spec.name, n, random.int(10) === 0 ? random.int(3000) : this.#padding)
+      records.push({ producer: this.spec, n, topic, partition, key, value })
     }
     for (const record of records) this.#workload.history.sent(record)
     this.#underWay++
@@ -306,6 +317,10 @@ export class MemberActor implements Actor {
       fetchMaxWaitMs: 15_000 + random.int(15_000),
       maxBytes: 64 * 1024,
       onOffsetOutOfRange: 'earliest',
+    })
+    consumer.on('joined', ({ protocol, memberId, generation }) => {
+      if (protocol !== 'classic') return
+      this.#workload.memberships.push({ group: this.group, memberId, generation })
     })
     try {
       await consumer.subscribe({ topics: this.#topics.map(({ topic }) => topic), from: 'earliest' })

@@ -3,6 +3,7 @@
  */
 
 import { type SeededRandom } from '../../../broker/env-memory/random.ts'
+import { type ClientEnv } from '../../../client/env.ts'
 import { Kafka } from '../../../client/kafka.ts'
 import { clientEnv, type Trace } from './envs.ts'
 import { type SimNetwork } from './network.ts'
@@ -38,12 +39,23 @@ export class ClientMachine {
     return this.#process
   }
 
-  /** A new process, which the machine's last one must have made room for. */
-  start(): { readonly process: SimProcess; readonly kafka: Kafka } {
-    const { name, host, brokers, scheduler, network, random, trace } = this.#options
+  get brokers(): string {
+    return this.#options.brokers
+  }
+
+  /** A new process without anything in it. */
+  startBare(): { readonly process: SimProcess; readonly env: ClientEnv } {
+    const { name, host, scheduler, network, random } = this.#options
     const skew = { offsetMs: random.int(2000) - 1000, rate: 1 }
     const process = new SimProcess({ name, host, scheduler, skew, turnMs: 0.02 })
     this.#process = process
+    return { process, env: clientEnv(process, network, random.fork()) }
+  }
+
+  /** A new process, which the machine's last one must have made room for. */
+  start(): { readonly process: SimProcess; readonly kafka: Kafka } {
+    const { name, brokers, trace } = this.#options
+    const { process, env } = this.startBare()
     const say =
       (level: string) =>
       (message: string, fields: Readonly<Record<string, unknown>> = {}): void =>
@@ -51,7 +63,7 @@ export class ClientMachine {
     const kafka = new Kafka({
       brokers,
       clientId: name,
-      env: clientEnv(process, network, random.fork()),
+      env,
       requestTimeoutMs: 10_000,
       connectionTimeoutMs: 5000,
       operationTimeoutMs: 40_000,
