@@ -54,11 +54,10 @@ export class CleanerPace implements Pace {
     this.#dueMs = Math.max(this.#dueMs, clock.monotonicMs()) + (1000 * bytes) / bytesPerSecond()
     for (;;) {
       const waitMs = this.#dueMs - clock.monotonicMs()
-      if (waitMs < SHORTEST_WAIT_MS || !isWanted()) break
+      if (waitMs < SHORTEST_WAIT_MS || !isWanted()) return
       await this.#wait(Math.min(waitMs, LONGEST_WAIT_MS))
+      this.#beginSlice()
     }
-    // The disk was waited for, so the others have had their turn.
-    this.#beginSlice()
   }
 
   async disk(work: () => Promise<void>): Promise<void> {

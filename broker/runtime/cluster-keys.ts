@@ -67,9 +67,20 @@ export class ClusterKeys {
     }
   }
 
-  /** The record that a key's new value stands for (null: the key is gone); null for keys of others. */
+  /**
+   * The record that a key's new value stands for (null: the key is gone); null for keys of others. Throws
+   * `ClusterMetadataError` for a value that nobody of us has written.
+   */
   record(key: string, value: Uint8Array | null): ControllerRecord | null {
     if (!key.startsWith(this.prefix)) return null
+    try {
+      return this.#read(key, value)
+    } catch (cause) {
+      throw new ClusterMetadataError(key, cause)
+    }
+  }
+
+  #read(key: string, value: Uint8Array | null): ControllerRecord | null {
     const [kind, first = '', second] = key.slice(this.prefix.length).split('/')
     switch (kind) {
       case 'topics':
@@ -100,6 +111,20 @@ export class ClusterKeys {
       default:
         return null
     }
+  }
+}
+
+/** What the metadata store has is not what brokers write there: it was changed by somebody else, or by a broken disk. */
+export class ClusterMetadataError extends Error {
+  override readonly name = 'ClusterMetadataError'
+  readonly code = 'DAMAGED_CLUSTER_METADATA'
+
+  constructor(key: string, cause: unknown) {
+    super(
+      `The metadata store has a value under "${key}" that cannot be read, so that the broker does not know what it ` +
+        'stands for. Correct the value, or remove it if what it describes may go',
+      { cause },
+    )
   }
 }
 

@@ -126,8 +126,9 @@ export class PartitionLog {
    */
   static async open(options: OpenLogOptions): Promise<OpenedLog> {
     const first = await recoverFolder(options)
-    const isShort = options.cleanShutdown && endOf(first.segments, options) < options.recoveryPoint
-    // What was there at the clean stop is not there: the mark is not believed, everything is looked through.
+    const isShort = endOf(first.segments, options) < options.recoveryPoint
+    // What was durable is not there: neither a mark of a clean stop nor the recovery point is believed, everything is
+    // looked through. A file that does not belong here may have hidden it, and then nothing must be cut.
     const opening = isShort ? { ...options, cleanShutdown: false, recoveryPoint: 0 as Offset } : options
     const found = isShort ? await recoverFolder(opening) : first
     reportMissing(options, endOf(found.segments, options))

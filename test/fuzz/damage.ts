@@ -53,8 +53,8 @@ function damageName(files: Files, path: string, chance: Chance): string {
   ])
   const base = chance.pick(['5', '20', '0', '9007199254740993', '99999999999999999999', '-1', 'x'])
   const name = `${folder}/${base.padStart(20, '0')}${suffix}`
-  if (draw === 2) files.delete(path)
   if (files.has(name)) return damageName(files, path, chance)
+  if (draw === 2) files.delete(path)
   files.set(name, content)
   return `${path} ${draw === 2 ? 'is called' : 'is there again as'} ${name}`
 }

@@ -97,3 +97,15 @@ t.test('producer ids are never given out twice, by many at once and by many brok
   t.ok(ids.every(id => id !== null && id < next))
   await store.close()
 })
+
+t.test('a value that no broker has written is refused by the name of its key', async t => {
+  const { store, open } = await start()
+  const metadata = await open()
+  t.equal(await create(metadata, 'orders'), 'NONE')
+  metadata.close()
+  const { entries } = await store.range({ prefix: '' })
+  const { key } = entries.find(entry => entry.key.includes('/topic/'))!
+  const value = Buffer.from('{"name":"orders"')
+  await store.txn({ success: [{ type: 'put', key, value }] })
+  await t.rejects(open(), { code: 'DAMAGED_CLUSTER_METADATA', message: new RegExp(`under "${key}"`) })
+})

@@ -220,10 +220,11 @@ t.test('a mark of a clean stop is not believed when records are missing that wer
 
 for (const [cleanShutdown, recoveryPoint] of [
   [true, 20],
+  [false, 20],
   [false, 0],
 ] as const) {
   t.test(
-    `segments that overlap are not cut but refused, after ${cleanShutdown ? 'a clean stop' : 'a kill'} too`,
+    `segments that overlap are not cut but refused, after ${cleanShutdown ? 'a clean stop' : `a kill at ${recoveryPoint}`} too`,
     async t => {
       const place = world()
       await written(place, cleanShutdown)
@@ -231,10 +232,13 @@ for (const [cleanShutdown, recoveryPoint] of [
       await place.disk.remove(`${DIRECTORY}/${SECOND}.log`)
       const before = await names(place.disk)
       const size = await place.disk.size(`${DIRECTORY}/${FIRST}.log`)
-      await t.rejects(place.open({ cleanShutdown, recoveryPoint: at(recoveryPoint), config: SMALL_INDEX }), {
+      const refusal = {
         code: 'CORRUPT_LOG',
         message: /up to offset 11 here, but 00000000000000000005.log begins at 5/,
-      })
+      }
+      const opening = { recoveryPoint: at(recoveryPoint), config: SMALL_INDEX }
+      await t.rejects(place.open({ ...opening, cleanShutdown }), refusal)
+      await t.rejects(place.open({ ...opening, cleanShutdown: false }), refusal, 'the next start has no mark')
       t.same(
         (await names(place.disk)).filter(name => name.endsWith('.log')),
         before.filter(name => name.endsWith('.log')),
