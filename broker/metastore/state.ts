@@ -179,7 +179,7 @@ export class MetaState {
   revocation(lease: LeaseId): StateChange[] | null {
     const state = this.#leases.get(lease)
     if (state === undefined) return null
-    const keys = Array.from(state.keys).sort()
+    const keys = Array.from(state.keys).sort(compareKeys)
     return [...keys.map(key => ({ type: 'delete', key }) as const), { type: 'revoke', lease }]
   }
 

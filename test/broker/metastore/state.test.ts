@@ -58,6 +58,17 @@ t.test('conditions decide which branch is carried out', async t => {
   t.match(second, { succeeded: false, revision: 2, results: [{ type: 'range', count: 1 }] })
 })
 
+t.test('the keys of a lease go in the order of all keys', async t => {
+  const state = new MetaState()
+  state.apply([{ type: 'grant', lease: '1', ttlMs: 1000 }], 0)
+  run(state, put('\u{1F600}', 'v', '1'), put('\uFFFD', 'v', '1'), put('a', 'v', '1'))
+  const changes = state.revocation('1') ?? []
+  t.same(
+    changes.flatMap(change => (change.type === 'delete' ? [change.key] : [])),
+    ['a', '\uFFFD', '\u{1F600}'],
+  )
+})
+
 t.test('ranges page through a prefix at one revision', async t => {
   const state = new MetaState()
   for (const key of ['p/1', 'p/2', 'p/3', 'q']) run(state, put(key))

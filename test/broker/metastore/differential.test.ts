@@ -1,0 +1,44 @@
+/**
+ * One behaviour of all metadata stores: the embedded one in memory against a real etcd. SLUICE_SEED and
+ * SLUICE_OPERATIONS choose another run.
+ */
+import t from 'tap'
+import { createMemoryEnv } from '../../../broker/env-memory.ts'
+import { createNodeLog } from '../../../broker/env-node/log.ts'
+import { createNodeEnv, loadNodeRpc } from '../../../broker/env-node.ts'
+import { openEmbeddedMetaStore } from '../../../broker/metastore/embedded.ts'
+import { openEtcdMetaStore } from '../../../broker/metastore/etcd.ts'
+import { spawnEtcd, withoutEtcd } from '../../helpers/etcd.ts'
+import { compareStores } from './differential.ts'
+
+const SEED = Number(process.env['SLUICE_SEED'] ?? 1)
+const OPERATIONS = Number(process.env['SLUICE_OPERATIONS'] ?? 100_000)
+
+t.test('etcd gives the same answers as the embedded store', { skip: withoutEtcd }, async t => {
+  await using etcd = await spawnEtcd()
+  const tested = await openEtcdMetaStore({
+    env: createNodeEnv({ log: createNodeLog({ level: 'error' }) }),
+    rpc: await loadNodeRpc(),
+    endpoints: [etcd.endpoint],
+    requestTimeoutMs: 20_000,
+  })
+  const reference = await openEmbeddedMetaStore({
+    env: createMemoryEnv(),
+    dataFolder: '/data',
+    historyRevisions: 1_000_000,
+    snapshotBytes: 1024 ** 3,
+  })
+  const startedMs = performance.now()
+  try {
+    const report = await compareStores({ reference, tested, seed: SEED, operations: OPERATIONS })
+    const seconds = (performance.now() - startedMs) / 1000
+    t.comment(
+      `seed ${SEED}: ${report.operations} operations in ${report.transactions} transactions, ${report.events} events ` +
+        `of ${report.watches} watches, ${report.compactions} compactions in ${seconds.toFixed(1)} s`,
+    )
+    t.ok(report.operations >= OPERATIONS)
+  } finally {
+    await tested.close()
+    await reference.close()
+  }
+})
