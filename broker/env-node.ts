@@ -31,7 +31,7 @@ export function createNodeEnv(options: NodeEnvOptions = {}): Env {
   }
 }
 
-/** gRPC, for a broker in a cluster. Its library is loaded here and not before: a broker that is alone starts without. */
+/** gRPC, for a broker in a cluster. Its library is loaded here and not before: one that is alone starts without. */
 export async function loadNodeRpc(): Promise<Rpc> {
   const { createNodeRpc } = await import('./env-node/rpc.ts')
   return createNodeRpc()

@@ -26,6 +26,8 @@ export {
   type Network,
   NetworkError,
   type Random,
+  type Rpc,
+  type RpcTls,
   type Timers,
 } from './env.ts'
 export { createNodeEnv, loadNodeRpc, type NodeEnvOptions } from './env-node.ts'

@@ -103,6 +103,12 @@ t.test('broker and client reach the world through their environment only', t => 
   t.end()
 })
 
+t.test('one file knows gRPC', t => {
+  const knowing = production.filter(file => file.packages.includes('@grpc/grpc-js')).map(file => file.path)
+  t.same(knowing, ['broker/env-node/rpc.ts'])
+  t.end()
+})
+
 t.test('no default exports', t => {
   for (const file of production) {
     visit(file.tree, node => {

@@ -1,6 +1,6 @@
 /**
- * An etcd of its own for a test: one member on free ports of the loopback, in a temporary folder. It keeps its ports and
- * its folder over restarts.
+ * An etcd of its own for a test: one member on free ports of the loopback, in a temporary folder. It keeps its ports
+ * and its folder over restarts.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'

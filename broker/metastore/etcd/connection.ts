@@ -124,7 +124,7 @@ export class EtcdConnection {
     this.#next++
   }
 
-  /** Waits a while before the next attempt, longer after each, never in step with others; no longer than until `close`. */
+  /** Waits a while before the next attempt, longer after each, never in step with others, and not beyond `close`. */
   async pause(attempt: number): Promise<void> {
     if (this.#isClosed) return
     const { timers, random } = this.#settings.env

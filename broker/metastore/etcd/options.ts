@@ -16,7 +16,7 @@ export interface EtcdOptions {
   readonly connectTimeoutMs?: number
   /** No call takes longer. Default 5,000. */
   readonly requestTimeoutMs?: number
-  /** A watch on which nothing happens asks so often whether it still lives; three times without an answer, and it moves. */
+  /** So often a watch asks whether the member is there; after three times without an answer it moves. Default 2,000. */
   readonly progressIntervalMs?: number
   /** What to do with versions of etcd that have known, serious bugs: log a warning (default), or refuse to use them. */
   readonly unsoundVersions?: 'warn' | 'refuse'

@@ -31,7 +31,7 @@ export class Session {
     return !this.#isRetired && this.#channel.isConnected
   }
 
-  /** The first call: logs in where that is asked for, and learns who is there. Rejects with RpcError or MetaStoreError. */
+  /** Logs in where that is asked for, and learns who is there. Rejects with an RpcError or MetaStoreError. */
   async open(timeoutMs: number): Promise<Status> {
     if (this.#settings.credentials !== null) await this.renewToken(timeoutMs)
     return readStatus(await this.call(METHODS.status, new Uint8Array(), timeoutMs))
