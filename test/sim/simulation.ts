@@ -88,7 +88,7 @@ class Simulation {
       scheduler: this.#scheduler,
       random: this.#random.network,
       pace: { delayMs: 0.05 + draw.float() * 2, jitterMs: draw.float() * 5, bytesPerMs: 10_000 },
-      windowBytes: 4096 << draw.int(7),
+      windowBytes: 512 << draw.int(10),
       splits: draw.int(2) === 0,
     })
     this.#workload = {

@@ -132,7 +132,7 @@ export class ProducerActor implements Actor {
       acks: this.spec.acks,
       idempotent: this.spec.idempotent,
       lingerMs: random.int(3) * 5,
-      deliveryTimeoutMs: 5000 + random.int(60_000),
+      deliveryTimeoutMs: random.int(3) === 0 ? 500 + random.int(3000) : 5000 + random.int(60_000),
       requestTimeoutMs: 3000 + random.int(10_000),
       maxInFlightRequests: 1 + random.int(5),
       compression: random.int(6) === 0 ? 'gzip' : 'none',
