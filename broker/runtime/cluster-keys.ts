@@ -114,7 +114,7 @@ export class ClusterKeys {
   }
 }
 
-/** What the metadata store has is not what brokers write there: it was changed by somebody else, or by a broken disk. */
+/** What the metadata store has was not written there by brokers: somebody else has changed it, or a broken disk. */
 export class ClusterMetadataError extends Error {
   override readonly name = 'ClusterMetadataError'
   readonly code = 'DAMAGED_CLUSTER_METADATA'

@@ -6,8 +6,8 @@
  * What waits for replication, or for transactions, to have something to be planted in: 1 to 10 (truncation, divergence,
  * epochs, ISR, elections), 12 to 14 (transactions), 15 (fetch sessions against a recreated topic), 16 (two
  * coordinators), 17 (tombstones of offsets that race with compaction), 20 (two members with one instance id), 22 and 23
- * (high watermark of a new leader, controller terms). 25 is planted but rarely seen: a buffer must be used again while a
- * window is full, and for a batch of the same length, else the checksum tells before anybody is hurt.
+ * (high watermark of a new leader, controller terms). 25 is planted but rarely seen: a buffer must be used again while
+ * a window is full, and for a batch of the same length, else the checksum tells before anybody is hurt.
  */
 import { type Disk, type DiskFile, type Env } from '../../broker/env.ts'
 import { GroupShard } from '../../broker/group/group-shard.ts'

@@ -268,18 +268,21 @@ t.test('a start that takes long says how far it is', async t => {
   t.equal(memory.clock.pendingTimers, 0)
 })
 
-t.test('what was known of a deleted topic is not believed of one that is made anew with its name', async t => {
-  const disk = crashDisk()
-  const life = await start({ disk })
-  for (let count = 0; count < 10; count++) await produce(host(life), ['old'])
-  await host(life).deleteRecords(8)
-  await life.env.clock.advance(60_000)
-  await life.manager.delete(assignment().topicId, 0)
-  const again = await life.manager.create(assignment({ topicId: OTHER_ID }))
-  await produce(again, ['new'])
-  disk.crash({ keep: 'all' })
-  const next = await start({ disk, assignments: [assignment({ topicId: OTHER_ID })] })
-  t.same(await readAll(host(next, 0, OTHER_ID)), ['0:new'])
-  t.same(next.env.log.of('error'), [])
-  await next.stop()
-})
+t.test(
+  'what was known of a deleted topic is not believed of one that is made anew with its name',
+  async t => {
+    const disk = crashDisk()
+    const life = await start({ disk })
+    for (let count = 0; count < 10; count++) await produce(host(life), ['old'])
+    await host(life).deleteRecords(8)
+    await life.env.clock.advance(60_000)
+    await life.manager.delete(assignment().topicId, 0)
+    const again = await life.manager.create(assignment({ topicId: OTHER_ID }))
+    await produce(again, ['new'])
+    disk.crash({ keep: 'all' })
+    const next = await start({ disk, assignments: [assignment({ topicId: OTHER_ID })] })
+    t.same(await readAll(host(next, 0, OTHER_ID)), ['0:new'])
+    t.same(next.env.log.of('error'), [])
+    await next.stop()
+  },
+)
