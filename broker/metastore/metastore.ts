@@ -173,7 +173,11 @@ export type MetaStoreErrorCode =
   | 'CLOSED'
   /** The store cannot be reached or did not answer: nothing was changed. Retry. */
   | 'UNAVAILABLE'
-  /** The transaction may or may not have happened: read again before acting. */
+  /**
+   * The transaction may have happened, may happen yet, or never: read before acting, and guard the next attempt by what
+   * was read. Of two transactions that have one guard, and change it, one happens at most. That a value is the one that
+   * was to be written proves nothing, as others write alike; that a key has one's own lease does.
+   */
   | 'UNKNOWN_OUTCOME'
   /** The store's disk failed or its files are damaged: fatal to the broker. */
   | 'STORAGE_FAILED'

@@ -1,6 +1,6 @@
 /**
- * An etcd of its own for a test: one member on free ports of the loopback, in a temporary folder. It keeps its ports
- * and its folder over restarts.
+ * An etcd of its own for a test: one member or several, on free ports of the loopback, in temporary folders. A member
+ * keeps its ports and its folder over restarts.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -47,16 +47,56 @@ export interface EtcdOptions {
 
 /** Rejects, with what etcd printed, where it does not start; then nothing of it is left. */
 export async function spawnEtcd(options: EtcdOptions = {}): Promise<EtcdProcess> {
-  const folder = await mkdtemp(join(tmpdir(), 'sluice-etcd-'))
+  const [member] = await spawnMembers(1, options)
+  if (member === undefined) throw new Error('one was asked for')
+  return member
+}
+
+export interface EtcdCluster {
+  readonly members: readonly EtcdProcess[]
+  readonly endpoints: readonly string[]
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** The same for several members that are one cluster. */
+export async function spawnEtcdCluster(size: number, options: EtcdOptions = {}): Promise<EtcdCluster> {
+  const members = await spawnMembers(size, options)
+  return {
+    members,
+    endpoints: members.map(({ endpoint }) => endpoint),
+    [Symbol.asyncDispose]: async () => {
+      for (const member of members) await member[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function spawnMembers(size: number, options: EtcdOptions): Promise<EtcdProcess[]> {
   const scheme = options.secure === true ? 'https' : 'http'
-  const endpoint = `${scheme}://127.0.0.1:${await freePort()}`
-  const peer = `http://127.0.0.1:${await freePort()}`
+  const ports = await freePorts(2 * size)
+  const peers = ports.slice(size).map(port => `http://127.0.0.1:${port}`)
+  const cluster = peers.map((peer, index) => `member-${index}=${peer}`).join(',')
+  const started = await Promise.allSettled(
+    peers.map((peer, index) =>
+      spawnMember(`${scheme}://127.0.0.1:${ports[index]}`, [
+        ...['--name', `member-${index}`, '--initial-cluster', cluster],
+        ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
+        ...(options.args ?? []),
+      ]),
+    ),
+  )
+  const members = started.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []))
+  const failed = started.find(result => result.status === 'rejected')
+  if (failed === undefined) return members
+  for (const member of members) await member[Symbol.asyncDispose]()
+  throw failed.reason
+}
+
+async function spawnMember(endpoint: string, more: readonly string[]): Promise<EtcdProcess> {
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-etcd-'))
   const args = [
-    ...['--name', 'test', '--data-dir', join(folder, 'data'), '--log-outputs', 'stderr', '--logger', 'zap'],
+    ...['--data-dir', join(folder, 'data'), '--log-outputs', 'stderr', '--logger', 'zap'],
     ...['--listen-client-urls', endpoint, '--advertise-client-urls', endpoint],
-    ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
-    ...['--initial-cluster', `test=${peer}`],
-    ...(options.args ?? []),
+    ...more,
   ]
   const remove = (): Promise<void> => rm(folder, { recursive: true, force: true })
   let running: Running
@@ -93,6 +133,10 @@ interface Running {
 
 async function start(args: readonly string[]): Promise<Running> {
   const child = spawn('etcd', [...args], { stdio: ['ignore', 'ignore', 'pipe'] })
+  // A test that runs out of time disposes of nothing.
+  const killWithUs = (): void => void child.kill('SIGKILL')
+  process.once('exit', killWithUs)
+  child.once('exit', () => process.off('exit', killWithUs))
   let printed = ''
   try {
     await new Promise<void>((resolve, reject) => {
@@ -125,14 +169,20 @@ async function end(child: ChildProcess): Promise<void> {
   await gone
 }
 
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port is free')
-  return address.port
+/** Ports that were free a moment ago, all different. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer())
+  const ports: number[] = []
+  for (const server of servers) {
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const address = server.address()
+    if (address === null || typeof address === 'string') throw new Error('no port is free')
+    ports.push(address.port)
+  }
+  for (const server of servers) {
+    server.close()
+    await once(server, 'close')
+  }
+  return ports
 }

@@ -243,7 +243,7 @@ export class EtcdWatches {
       if (stream.session.isSound) this.#progress(response.revision)
       return
     }
-    const watcher = this.#watchers.get(response.id)
+    const watcher = this.#addressee(response)
     // Cancelled, with answers still on their way.
     if (watcher === undefined) return
     if (response.canceled) {
@@ -255,6 +255,12 @@ export class EtcdWatches {
       watcher.wasDenied = false
     }
     this.#changed(stream, watcher, response)
+  }
+
+  /** A watch that is refused has no number yet; etcd answers in the order in which it was asked. */
+  #addressee({ id }: WatchResponse): Watcher | undefined {
+    if (id !== ALL_WATCHES) return this.#watchers.get(id)
+    return Array.from(this.#watchers.values()).find(({ isCreated }) => !isCreated)
   }
 
   #changed(stream: Stream, watcher: Watcher, response: WatchResponse): void {

@@ -1,6 +1,6 @@
 /**
  * One behaviour of all metadata stores: the embedded one in memory against a real etcd. SLUICE_SEED and
- * SLUICE_OPERATIONS choose another run.
+ * SLUICE_OPERATIONS choose another run; with SLUICE_CONCURRENCY=1 a seed gives the same run each time.
  */
 import t from 'tap'
 import { createMemoryEnv } from '../../../broker/env-memory.ts'
@@ -13,6 +13,7 @@ import { compareStores } from './differential.ts'
 
 const SEED = Number(process.env['SLUICE_SEED'] ?? 1)
 const OPERATIONS = Number(process.env['SLUICE_OPERATIONS'] ?? 100_000)
+const CONCURRENCY = Number(process.env['SLUICE_CONCURRENCY'] ?? 24)
 
 t.test('etcd gives the same answers as the embedded store', { skip: withoutEtcd }, async t => {
   await using etcd = await spawnEtcd()
@@ -30,7 +31,13 @@ t.test('etcd gives the same answers as the embedded store', { skip: withoutEtcd 
   })
   const startedMs = performance.now()
   try {
-    const report = await compareStores({ reference, tested, seed: SEED, operations: OPERATIONS })
+    const report = await compareStores({
+      reference,
+      tested,
+      seed: SEED,
+      operations: OPERATIONS,
+      concurrency: CONCURRENCY,
+    })
     const seconds = (performance.now() - startedMs) / 1000
     t.comment(
       `seed ${SEED}: ${report.operations} operations in ${report.transactions} transactions, ${report.events} events ` +

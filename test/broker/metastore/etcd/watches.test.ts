@@ -166,12 +166,19 @@ t.test('a watch that comes too late is told what can still be read', async t => 
 t.test('a watch that is not allowed ends and says so', async t => {
   const world = fakeWorld()
   const store = await world.open()
+  const fine = recorder()
+  const numbered = recorder()
   const seen = recorder()
-  store.watch({ prefix: '' }, 3, seen)
+  for (const listener of [fine, numbered, seen]) store.watch({ prefix: '' }, 3, listener)
   await world.clock.settle()
   const reason = 'etcdserver: permission denied'
-  world.etcd.lastStream.reply(watchAnswer({ revision: 9, created: true, canceled: true, reason }))
-  t.match(seen.error, { code: 'ACCESS_DENIED', message: /role/ })
+  const stream = world.etcd.lastStream
+  stream.reply(watchAnswer({ revision: 9, id: 1, created: true }))
+  stream.reply(watchAnswer({ revision: 9, id: 2, created: true, canceled: true, reason }))
+  t.match(numbered.error, { code: 'ACCESS_DENIED', message: /role/ })
+  stream.reply(watchAnswer({ revision: 9, id: -1, created: true, canceled: true, reason }))
+  t.match(seen.error, { code: 'ACCESS_DENIED' }, 'by newer versions without its number')
+  t.equal(fine.error, null)
   await store.close()
 })
 
