@@ -4,11 +4,13 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { missing } from './foreign.ts'
+import { until } from './until.ts'
 
 const START_TIMEOUT_MS = 30_000
 
@@ -33,8 +35,8 @@ export interface EtcdProcess {
   kill(): Promise<void>
   /** Starts again, on the same ports and folder; resolves when it serves. */
   restart(): Promise<void>
-  /** SIGSTOP and SIGCONT: it is there and says nothing. */
-  pause(): void
+  /** SIGSTOP and SIGCONT: it is there and says nothing. Resolves when no thread of it runs any more. */
+  pause(): Promise<void>
   resume(): void
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -117,7 +119,10 @@ async function spawnMember(endpoint: string, more: readonly string[]): Promise<E
       await end(running.child)
       running = await start(args)
     },
-    pause: () => void running.child.kill('SIGSTOP'),
+    pause: async () => {
+      running.child.kill('SIGSTOP')
+      await until(() => isStopped(running.child.pid ?? -1), 'etcd stands still')
+    },
     resume: () => void running.child.kill('SIGCONT'),
     [Symbol.asyncDispose]: async () => {
       await end(running.child)
@@ -167,6 +172,15 @@ async function end(child: ChildProcess): Promise<void> {
   const gone = once(child, 'exit')
   child.kill('SIGKILL')
   await gone
+}
+
+/** Where there is no /proc it is taken on trust. */
+function isStopped(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`
+  if (!existsSync(tasks)) return true
+  return readdirSync(tasks).every(task =>
+    /^State:\tT/m.test(readFileSync(join(tasks, task, 'status'), 'utf8')),
+  )
 }
 
 /** Ports that were free a moment ago, all different. */

@@ -165,7 +165,7 @@ export function authenticateRequest(user: string, password: string): ProtobufWri
 }
 
 /** Large answers come in fragments, and the previous value with each event. */
-export function watchCreateRequest(id: number, select: KeySelector, from: Revision): ProtobufWriter {
+export function watchCreateRequest(select: KeySelector, from: Revision): ProtobufWriter {
   const { start, end } = intervalOf(select)
   const request = new ProtobufWriter()
     .bytes(1, start)
@@ -173,13 +173,8 @@ export function watchCreateRequest(id: number, select: KeySelector, from: Revisi
     .integer(3, from)
     .flag(4, true)
     .flag(6, true)
-    .integer(7, id)
     .flag(8, true)
   return new ProtobufWriter().message(1, request)
-}
-
-export function watchCancelRequest(id: number): ProtobufWriter {
-  return new ProtobufWriter().message(2, new ProtobufWriter().integer(1, id))
 }
 
 export function watchProgressRequest(): ProtobufWriter {

@@ -15,37 +15,41 @@ const SEED = Number(process.env['SLUICE_SEED'] ?? 1)
 const OPERATIONS = Number(process.env['SLUICE_OPERATIONS'] ?? 100_000)
 const CONCURRENCY = Number(process.env['SLUICE_CONCURRENCY'] ?? 24)
 
-t.test('etcd gives the same answers as the embedded store', { skip: withoutEtcd }, async t => {
-  await using etcd = await spawnEtcd()
-  const tested = await openEtcdMetaStore({
-    env: createNodeEnv({ log: createNodeLog({ level: 'error' }) }),
-    rpc: await loadNodeRpc(),
-    endpoints: [etcd.endpoint],
-    requestTimeoutMs: 20_000,
-  })
-  const reference = await openEmbeddedMetaStore({
-    env: createMemoryEnv(),
-    dataFolder: '/data',
-    historyRevisions: 1_000_000,
-    snapshotBytes: 1024 ** 3,
-  })
-  const startedMs = performance.now()
-  try {
-    const report = await compareStores({
-      reference,
-      tested,
-      seed: SEED,
-      operations: OPERATIONS,
-      concurrency: CONCURRENCY,
+t.test(
+  'etcd gives the same answers as the embedded store',
+  { skip: withoutEtcd, timeout: 900_000 },
+  async t => {
+    await using etcd = await spawnEtcd()
+    const tested = await openEtcdMetaStore({
+      env: createNodeEnv({ log: createNodeLog({ level: 'error' }) }),
+      rpc: await loadNodeRpc(),
+      endpoints: [etcd.endpoint],
+      requestTimeoutMs: 20_000,
     })
-    const seconds = (performance.now() - startedMs) / 1000
-    t.comment(
-      `seed ${SEED}: ${report.operations} operations in ${report.transactions} transactions, ${report.events} events ` +
-        `of ${report.watches} watches, ${report.compactions} compactions in ${seconds.toFixed(1)} s`,
-    )
-    t.ok(report.operations >= OPERATIONS)
-  } finally {
-    await tested.close()
-    await reference.close()
-  }
-})
+    const reference = await openEmbeddedMetaStore({
+      env: createMemoryEnv(),
+      dataFolder: '/data',
+      historyRevisions: 1_000_000,
+      snapshotBytes: 1024 ** 3,
+    })
+    const startedMs = performance.now()
+    try {
+      const report = await compareStores({
+        reference,
+        tested,
+        seed: SEED,
+        operations: OPERATIONS,
+        concurrency: CONCURRENCY,
+      })
+      const seconds = (performance.now() - startedMs) / 1000
+      t.comment(
+        `seed ${SEED}: ${report.operations} operations in ${report.transactions} transactions, ${report.events} events ` +
+          `of ${report.watches} watches, ${report.compactions} compactions in ${seconds.toFixed(1)} s`,
+      )
+      t.ok(report.operations >= OPERATIONS)
+    } finally {
+      await tested.close()
+      await reference.close()
+    }
+  },
+)

@@ -125,7 +125,7 @@ t.test('one member', { skip }, async t => {
   await t.test('a member that stands still leaves changes unknown, and reads time out', async t => {
     const store = await world().open([etcd.endpoint], { requestTimeoutMs: 900, connectTimeoutMs: 300 })
     await store.txn({ success: [put('before')] })
-    etcd.pause()
+    await etcd.pause()
     const started = performance.now()
     try {
       await t.rejects(store.txn({ success: [put('unknown')] }), { code: 'UNKNOWN_OUTCOME' })

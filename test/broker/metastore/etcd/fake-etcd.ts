@@ -181,7 +181,7 @@ export interface WatchAnswer {
 export function watchAnswer(answer: WatchAnswer): ProtobufWriter {
   const message = new ProtobufWriter()
     .message(1, header(answer.revision))
-    .integer(2, answer.id ?? 1)
+    .integer(2, answer.id ?? 0)
     .flag(3, answer.created ?? false)
     .flag(4, answer.canceled ?? false)
     .integer(5, answer.compactRevision ?? 0)
@@ -194,7 +194,6 @@ export function watchAnswer(answer: WatchAnswer): ProtobufWriter {
 // --------------------------------------------------------------------------------------- what a client asks
 
 export interface Creation {
-  readonly id: number
   readonly from: number
   readonly start: string
   readonly end: string
@@ -206,13 +205,12 @@ export function creations(messages: readonly Uint8Array[]): Creation[] {
   for (const message of messages) {
     const reader = new ProtobufReader(message)
     if (reader.next() !== 1) continue
-    const creation = { id: 0, from: 0, start: '', end: '' }
+    const creation = { from: 0, start: '', end: '' }
     const fields = reader.message()
     for (let field = fields.next(); field !== 0; field = fields.next()) {
       if (field === 1) creation.start = fields.text()
       else if (field === 2) creation.end = fields.text()
       else if (field === 3) creation.from = fields.integer()
-      else if (field === 7) creation.id = fields.integer()
     }
     found.push(creation)
   }

@@ -30,7 +30,7 @@ t.test('after a cut a watch goes on behind its last event, whatever the head of 
   store.watch({ prefix: 'a/' }, 3, seen)
   await world.clock.settle()
   const first = world.etcd.lastStream
-  t.match(creations(first.sent), [{ id: 1, from: 3, start: 'a/', end: 'a0' }])
+  t.match(creations(first.sent), [{ from: 3, start: 'a/', end: 'a0' }])
   first.reply(watchAnswer({ revision: 900, created: true }))
   first.reply(watchAnswer({ revision: 900, events: [event('a/1', 5)] }))
   first.cut()
@@ -153,12 +153,14 @@ t.test('a watch that comes too late is told what can still be read', async t => 
   store.watch({ prefix: '' }, 3, late)
   store.watch({ prefix: '' }, 9, fine)
   await world.clock.settle()
-  const stream = world.etcd.lastStream
-  stream.reply(watchAnswer({ revision: 9, created: true }))
-  stream.reply(watchAnswer({ revision: 9, id: 2, created: true }))
-  stream.reply(watchAnswer({ revision: 9, canceled: true, compactRevision: 8 }))
+  const [first, second] = world.etcd.streams
+  t.equal(world.etcd.streams.length, 2, 'each has a stream of its own')
+  first?.reply(watchAnswer({ revision: 9, created: true }))
+  second?.reply(watchAnswer({ revision: 9, created: true }))
+  first?.reply(watchAnswer({ revision: 9, canceled: true, compactRevision: 8 }))
   t.match(late.error, { code: 'COMPACTED', compactRevision: 8 })
-  stream.reply(watchAnswer({ revision: 9, id: 2, events: [event('x', 9)] }))
+  t.ok(first?.isCancelled)
+  second?.reply(watchAnswer({ revision: 9, events: [event('x', 9)] }))
   t.same(fine.told, ['9: x'], 'the others go on')
   await store.close()
 })
@@ -166,43 +168,54 @@ t.test('a watch that comes too late is told what can still be read', async t => 
 t.test('a watch that is not allowed ends and says so', async t => {
   const world = fakeWorld()
   const store = await world.open()
-  const fine = recorder()
-  const numbered = recorder()
-  const seen = recorder()
-  for (const listener of [fine, numbered, seen]) store.watch({ prefix: '' }, 3, listener)
-  await world.clock.settle()
-  const reason = 'etcdserver: permission denied'
-  const stream = world.etcd.lastStream
-  stream.reply(watchAnswer({ revision: 9, id: 1, created: true }))
-  stream.reply(watchAnswer({ revision: 9, id: 2, created: true, canceled: true, reason }))
-  t.match(numbered.error, { code: 'ACCESS_DENIED', message: /role/ })
-  stream.reply(watchAnswer({ revision: 9, id: -1, created: true, canceled: true, reason }))
-  t.match(seen.error, { code: 'ACCESS_DENIED' }, 'by newer versions without its number')
-  t.equal(fine.error, null)
+  for (const id of [0, -1]) {
+    const seen = recorder()
+    store.watch({ prefix: '' }, 3, seen)
+    await world.clock.settle()
+    const reason = 'etcdserver: permission denied'
+    world.etcd.lastStream.reply(watchAnswer({ revision: 9, id, created: true, canceled: true, reason }))
+    t.match(seen.error, { code: 'ACCESS_DENIED', message: /role/ })
+  }
   await store.close()
 })
 
-t.test('a cancelled watch hears nothing, and the last one takes the stream with it', async t => {
+t.test('a cancelled watch hears nothing, and leaves nothing behind', async t => {
   const world = fakeWorld()
   const store = await world.open()
   const seen = recorder()
   const watch = store.watch({ prefix: '' }, 3, seen)
-  const other = store.watch({ prefix: '' }, 3, recorder())
+  store.watch({ prefix: '' }, 3, recorder()).cancel()
   await world.clock.settle()
+  t.equal(world.etcd.streams.length, 1, 'the one that was cancelled at once asked for nothing')
   const stream = world.etcd.lastStream
-  t.equal(world.etcd.streams.length, 1, 'all watches share one')
   watch.cancel()
+  t.ok(stream.isCancelled)
   stream.reply(watchAnswer({ revision: 3, events: [event('x', 3)] }))
   t.same(seen.told, [])
-  t.notOk(stream.isCancelled)
-  other.cancel()
-  t.ok(stream.isCancelled)
   await world.clock.advance(5000)
   t.equal(world.etcd.streams.length, 1)
   await store.close()
   t.equal(seen.error, null)
   t.equal(world.clock.pendingTimers, 0, 'no timer is left')
 })
+
+t.test(
+  'progress is asked for when the watch is confirmed, and not before: no answer is older than it',
+  async t => {
+    const world = fakeWorld()
+    const store = await world.open({ progressIntervalMs: 1000 })
+    store.watch({ prefix: 'a/' }, 3, recorder())
+    await world.clock.settle()
+    world.etcd.answer = () => new ProtobufWriter().message(1, header(8)).flag(2, true)
+    await store.txn({ success: [{ type: 'delete', key: 'elsewhere' }] })
+    await world.clock.advance(1500)
+    t.equal(progressRequests(world.etcd.lastStream.sent), 0)
+    world.etcd.lastStream.reply(watchAnswer({ revision: 8, created: true }))
+    await world.clock.advance(100)
+    t.equal(progressRequests(world.etcd.lastStream.sent), 1)
+    await store.close()
+  },
+)
 
 t.test('an answer that cannot be read ends the stream, not the broker', async t => {
   const world = fakeWorld()
