@@ -39,7 +39,8 @@ const REFUSALS: readonly (readonly [RegExp, () => MetaStoreError])[] = [
     () => new MetaStoreError('DUPLICATE_KEY', 'A key is changed twice in one transaction.'),
   ],
   [
-    /too many operations|request is too large|larger than max/,
+    // Etcd's words; those of our own library for an answer that is too large begin with a capital.
+    /too many operations|request is too large|grpc: received message larger than max/,
     () =>
       new MetaStoreError(
         'TOO_MANY_OPERATIONS',
@@ -72,6 +73,9 @@ export function judge(failure: unknown): Failure {
   for (const [pattern, make] of REFUSALS) if (pattern.test(message)) return { kind: 'refused', error: make() }
   if (TOKEN.test(message) || failure.status === 'UNAUTHENTICATED') return { kind: 'token' }
   if (failure.status === 'PERMISSION_DENIED') return { kind: 'refused', error: permissionDenied(failure) }
+  if (failure.status === 'INVALID_ARGUMENT' || failure.status === 'UNIMPLEMENTED') {
+    return { kind: 'refused', error: misunderstood(failure) }
+  }
   if (NOT_DONE.test(message)) return { kind: 'not-done' }
   return { kind: 'unknown' }
 }
@@ -81,6 +85,15 @@ export function permissionDenied(cause: unknown): MetaStoreError {
     'ACCESS_DENIED',
     `Etcd does not allow this (${reasonOf(cause)}). Give the user that the broker names a role that may read and ` +
       'write its keys (`etcdctl role grant-permission`).',
+    { cause },
+  )
+}
+
+function misunderstood(cause: RpcError): MetaStoreError {
+  return new MetaStoreError(
+    'UNSUPPORTED',
+    `Etcd does not understand a request (${cause.message}), nothing was changed. Check that the address is that of ` +
+      'an etcd and not of a proxy or a gateway; if it is, this is a bug of the broker: report it.',
     { cause },
   )
 }

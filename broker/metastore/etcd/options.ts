@@ -7,7 +7,10 @@ export interface EtcdOptions {
   readonly rpc: Rpc
   /** At least one, as `http://10.0.0.1:2379`, `https://etcd-1:2379` or `etcd-1:2379`; the scheme is that of all. */
   readonly endpoints: readonly string[]
-  /** For etcd with authentication; both or none. */
+  /**
+   * For etcd with authentication; both or none. The user reads and writes the cluster's keys; where the version of etcd
+   * has known bugs it must be allowed to read all keys, because watches ask for all there.
+   */
   readonly user?: string
   readonly password?: string
   /** For `https`; what is absent is the system's. */

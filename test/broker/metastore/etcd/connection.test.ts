@@ -54,6 +54,29 @@ t.test('what was certainly not done is tried elsewhere', async t => {
   await store.close()
 })
 
+t.test('what etcd refuses to do is known not to be done', async t => {
+  const world = fakeWorld()
+  const store = await world.open()
+  const refusals = [
+    ['OUT_OF_RANGE', 'etcdserver: mvcc: required revision has been compacted', 'COMPACTED'],
+    ['OUT_OF_RANGE', 'etcdserver: mvcc: required revision is a future revision', 'FUTURE_REVISION'],
+    ['NOT_FOUND', 'etcdserver: requested lease not found', 'LEASE_NOT_FOUND'],
+    ['INVALID_ARGUMENT', 'etcdserver: duplicate key given in txn request', 'DUPLICATE_KEY'],
+    ['INVALID_ARGUMENT', 'etcdserver: request is too large', 'TOO_MANY_OPERATIONS'],
+    ['RESOURCE_EXHAUSTED', 'grpc: received message larger than max (9 vs. 5)', 'TOO_MANY_OPERATIONS'],
+    ['RESOURCE_EXHAUSTED', 'Received message larger than max (9 vs 5)', 'UNKNOWN_OUTCOME'],
+    ['RESOURCE_EXHAUSTED', 'etcdserver: mvcc: database space exceeded', 'UNAVAILABLE'],
+    ['PERMISSION_DENIED', 'etcdserver: permission denied', 'ACCESS_DENIED'],
+    ['INVALID_ARGUMENT', 'etcdserver: key is not provided', 'UNSUPPORTED'],
+    ['UNIMPLEMENTED', 'unknown service', 'UNSUPPORTED'],
+  ] as const
+  for (const [status, message, code] of refusals) {
+    world.etcd.answer = () => new RpcError(status, message)
+    await t.rejects(store.txn(PUT), { code }, message)
+  }
+  await store.close()
+})
+
 t.test('reads are asked again, within their time', async t => {
   const world = fakeWorld()
   const store = await world.open()
