@@ -223,6 +223,8 @@ export interface Socket {
 export interface Rpc {
   /** Makes a channel to one server. It connects when it is first used, and does not look for another server. */
   open(address: Address, tls: RpcTls | null): RpcChannel
+  /** Keeps the process alive until the returned function is called: neither timers nor idle channels do. */
+  hold(): () => void
 }
 
 /** PEM. Without `authorities` the system's are trusted; with `certificate` and `key` we show who we are. */

@@ -21,6 +21,7 @@ const MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 /** Servers refuse clients that ask more often than every 5 s whether they are still there. */
 const PING_EVERY_MS = 6000
 const PING_TIMEOUT_MS = 3000
+const LONGEST_INTERVAL_MS = 2 ** 31 - 1
 
 const OPTIONS = {
   'grpc.enable_retries': 0,
@@ -36,7 +37,13 @@ const OPTIONS = {
 }
 
 export function createNodeRpc(): Rpc {
-  return { open: (address, tls) => new NodeRpcChannel(address, tls) }
+  return {
+    open: (address, tls) => new NodeRpcChannel(address, tls),
+    hold: () => {
+      const timer = setInterval(() => {}, LONGEST_INTERVAL_MS)
+      return () => clearInterval(timer)
+    },
+  }
 }
 
 class NodeRpcChannel implements RpcChannel {
@@ -131,5 +138,8 @@ function asIs(bytes: Buffer): Uint8Array {
 }
 
 function rpcError(error: ServiceError): RpcError {
-  return new RpcError(status[error.code] as RpcStatus, error.details || error.message, error)
+  const { code, details, message } = error
+  const refusal =
+    /^No connection established\. Last error: (?:Error: )?(.*?)(?:\. Resolution note: .*)?$/s.exec(details)
+  return new RpcError(status[code] as RpcStatus, refusal?.[1] ?? (details || message), error)
 }

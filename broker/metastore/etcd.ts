@@ -47,23 +47,31 @@ export type { EtcdOptions } from './etcd/options.ts'
 export async function openEtcdMetaStore(options: EtcdOptions): Promise<MetaStore> {
   const settings = settingsOf(options)
   const connection = new EtcdConnection(settings)
+  // While nobody answers there is nothing but timers, and a broker that starts would end without a word.
+  const release = settings.rpc.hold()
   try {
     await connection.session(settings.env.clock.monotonicMs() + settings.requestTimeoutMs)
   } catch (error) {
     connection.close()
     throw error
+  } finally {
+    release()
   }
   return new EtcdMetaStore(settings, connection)
 }
 
 class EtcdMetaStore implements MetaStore {
+  readonly #settings: Settings
   readonly #connection: EtcdConnection
   readonly #watches: EtcdWatches
   readonly #renewals: LeaseRenewals
   readonly #underWay = new Set<Promise<unknown>>()
+  /** While anything is under way the process stays. */
+  #release = (): void => {}
   #closing: Promise<void> | null = null
 
   constructor(settings: Settings, connection: EtcdConnection) {
+    this.#settings = settings
     this.#connection = connection
     this.#watches = new EtcdWatches(settings, connection)
     this.#renewals = new LeaseRenewals(settings, connection)
@@ -157,11 +165,13 @@ class EtcdMetaStore implements MetaStore {
   async #track<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closing !== null) throw closedError()
     const promise = work()
+    if (this.#underWay.size === 0) this.#release = this.#settings.rpc.hold()
     this.#underWay.add(promise)
     try {
       return await promise
     } finally {
       this.#underWay.delete(promise)
+      if (this.#underWay.size === 0) this.#release()
     }
   }
 }

@@ -175,6 +175,28 @@ t.test('a token that is no longer known is renewed', async t => {
   await store.close()
 })
 
+t.test('the process stays while anybody waits for an answer, and no longer', async t => {
+  const world = fakeWorld()
+  for (const port of [1, 2, 3]) world.etcd.down.add(port)
+  const opening = world.open()
+  opening.catch(() => {})
+  await world.clock.settle()
+  t.equal(world.etcd.holds, 1)
+  await world.clock.advance(6000)
+  await t.rejects(opening, { code: 'UNAVAILABLE' })
+  t.equal(world.etcd.holds, 0)
+  world.etcd.down.clear()
+  const store = await world.open()
+  world.etcd.answer = () => lost
+  const failing = Promise.allSettled([store.range({ key: 'a' }), store.keepAlive('1')])
+  await world.clock.settle()
+  t.equal(world.etcd.holds, 1)
+  await world.clock.advance(20_000)
+  await failing
+  t.equal(world.etcd.holds, 0)
+  await store.close()
+})
+
 t.test('a wrong password is told at once', async t => {
   const world = fakeWorld()
   world.etcd.answer = () =>

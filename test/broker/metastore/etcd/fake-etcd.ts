@@ -54,6 +54,14 @@ export class FakeEtcd implements Rpc {
     return channel
   }
 
+  /** How many want the process to stay. */
+  holds = 0
+
+  hold(): () => void {
+    this.holds++
+    return () => void this.holds--
+  }
+
   /** Calls other than the first question of a connection. */
   get asked(): FakeCall[] {
     return this.calls.filter(call => call.method !== METHODS.status)
