@@ -40,12 +40,15 @@ export interface FetchScenario extends CommonScenario {
 export type Scenario = ProduceScenario | FetchScenario
 
 /** Well above `retention.bytes`, as the pipe's file is written once before it is measured. */
-const PRODUCE_FILL_BYTES = 512 * MEBIBYTE
+const PRODUCE_FILL_BYTES = 1024 * MEBIBYTE
 
-/** Segments that are let go and used again, so that writes meet warm pages as those of the pipe do. */
+/**
+ * Segments that are let go and used again, so that writes meet warm pages as those of the pipe do. A quarter of the
+ * default size, which does not fit the page cache of a small machine several times.
+ */
 const RECYCLING = {
-  'segment.bytes': String(64 * MEBIBYTE),
-  'retention.bytes': String(128 * MEBIBYTE),
+  'segment.bytes': String(256 * MEBIBYTE),
+  'retention.bytes': String(256 * MEBIBYTE),
   'file.delete.delay.ms': '0',
 }
 

@@ -261,8 +261,9 @@ const HOUSEKEEPING = {
     min: 1,
     doc: 'Milliseconds between looks for idempotent producers to forget.',
   }),
+  // About as large as a processor's last cache: what is received into colder memory takes half as long again.
   'log.tail.cache.bytes': long({
-    default: 64 * 1024 * 1024,
+    default: 32 * 1024 * 1024,
     min: 0,
     doc: 'Memory for the newest batches of all partitions together, from which readers at the tail are served. Kafka has no such config.',
   }),

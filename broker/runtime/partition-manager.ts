@@ -67,7 +67,7 @@ export const DEFAULT_PARTITION_MANAGER_CONFIG: PartitionManagerConfig = {
   retentionCheckMs: 300_000,
   producerIdExpirationMs: 86_400_000,
   producerIdExpirationCheckMs: 600_000,
-  tailCacheBytes: 64 * 1024 * 1024,
+  tailCacheBytes: 32 * 1024 * 1024,
 }
 
 export interface PartitionManagerOptions {

@@ -16,7 +16,7 @@ export interface SharedStorageOptions {
   readonly disk: Disk
   readonly clock: Clock
   readonly log: Log
-  /** Default 64 MiB. */
+  /** Default 32 MiB. */
   readonly tailCacheBytes?: number
   /** Segment files open at a time; more are opened only while all are in use. Default 512. */
   readonly maxOpenFiles?: number
@@ -38,7 +38,7 @@ export class SharedStorage {
     this.disk = options.disk
     this.clock = options.clock
     this.log = options.log
-    this.tailCache = new TailCache({ maxBytes: options.tailCacheBytes ?? 64 * 1024 * 1024 })
+    this.tailCache = new TailCache({ maxBytes: options.tailCacheBytes ?? 32 * 1024 * 1024 })
     this.files = new FileCache(options.disk, options.maxOpenFiles ?? 512)
     this.indexes = new IndexCache(INDEX_CACHE_BYTES)
     this.readBuffers = new ReadBuffers(options.readBufferBytes ?? 64 * 1024 * 1024)
