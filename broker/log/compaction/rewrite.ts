@@ -36,14 +36,46 @@ export function withHorizon(header: BatchHeader, body: Uint8Array, deleteHorizon
  */
 export function rewriteBatch(header: BatchHeader, body: Uint8Array, rewrite: Rewrite): Buffer {
   const horizonMs = rewrite.deleteHorizonMs
-  const isMoved = horizonMs !== null && horizonMs !== deleteHorizonOf(header)
-  const records = isMoved
-    ? rebased(header, body, rewrite, header.baseTimestamp - horizonMs)
-    : joined(body, rewrite.kept)
+  const records =
+    horizonMs !== null && isMoved(header, rewrite)
+      ? rebased(header, body, rewrite, header.baseTimestamp - horizonMs)
+      : joined(body, rewrite.kept)
   const codec = CODEC_NAMES[header.codecId]!
   const packed = codec === 'none' ? records : compress(codec, records)
   const batch = Buffer.allocUnsafeSlow(BATCH_HEADER_BYTES + packed.length)
   batch.set(packed, BATCH_HEADER_BYTES)
+  return finish(header, rewrite, batch)
+}
+
+/**
+ * The same over the batch that lies in `bytes` at `at`, with no memory of its own: what is made for each batch of a
+ * long log keeps the garbage collector busy, and everybody waiting. Returns the new batch, a slice of `bytes`; null
+ * where that cannot be done (the batch is compressed, or its timestamps get another base).
+ */
+export function rewriteInPlace(
+  header: BatchHeader,
+  bytes: Buffer,
+  at: number,
+  rewrite: Rewrite,
+): Buffer | null {
+  if (CODEC_NAMES[header.codecId] !== 'none' || isMoved(header, rewrite)) return null
+  const { starts, ends } = rewrite.kept
+  const body = at + BATCH_HEADER_BYTES
+  let end = body
+  for (const [i, start] of starts.entries()) {
+    bytes.copyWithin(end, body + start, body + ends[i]!)
+    end += ends[i]! - start
+  }
+  return finish(header, rewrite, bytes.subarray(at, end))
+}
+
+function isMoved(header: BatchHeader, { deleteHorizonMs }: Rewrite): boolean {
+  return deleteHorizonMs !== null && deleteHorizonMs !== deleteHorizonOf(header)
+}
+
+/** `batch` has its records; now its header. */
+function finish(header: BatchHeader, rewrite: Rewrite, batch: Buffer): Buffer {
+  const horizonMs = rewrite.deleteHorizonMs
   writeBatchHeader(batch, 0, {
     ...header,
     byteLength: batch.length,

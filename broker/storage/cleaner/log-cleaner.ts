@@ -14,7 +14,7 @@ import { type Offset } from '../../../client/protocol/types.ts'
 import { BatchFilter, type Fate, KeyReader, type RecordFilter } from '../../log/compaction/filter.ts'
 import { OffsetMap, type OffsetMapOptions } from '../../log/compaction/offset-map.ts'
 import { type CompactionPlan, groupSegments } from '../../log/compaction/plan.ts'
-import { emptyBatch, rewriteBatch, withHorizon } from '../../log/compaction/rewrite.ts'
+import { emptyBatch, rewriteBatch, rewriteInPlace, withHorizon } from '../../log/compaction/rewrite.ts'
 import { type MarkerType, PassedTransactions } from '../../log/compaction/transactions.ts'
 import { type LogReader, segmentNumber } from '../log-reader.ts'
 import { type LogWriter } from '../log-writer.ts'
@@ -270,7 +270,9 @@ class LogCleaning {
             break
           }
           case 'rewrite': {
-            const batch = rewriteBatch(header, bodyOf(header, bytes, at, end)!, fate)
+            const batch =
+              rewriteInPlace(header, bytes, at, fate) ??
+              rewriteBatch(header, bodyOf(header, bytes, at, end)!, fate)
             cleaned.add(batch, 0, batch.length)
             break
           }

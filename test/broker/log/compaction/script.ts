@@ -6,7 +6,12 @@
  */
 import { BatchFilter, deleteHorizonOf, KeyReader } from '../../../../broker/log/compaction/filter.ts'
 import { OffsetMap } from '../../../../broker/log/compaction/offset-map.ts'
-import { emptyBatch, rewriteBatch, withHorizon } from '../../../../broker/log/compaction/rewrite.ts'
+import {
+  emptyBatch,
+  rewriteBatch,
+  rewriteInPlace,
+  withHorizon,
+} from '../../../../broker/log/compaction/rewrite.ts'
 import {
   type Aborted,
   type MarkerType,
@@ -179,10 +184,18 @@ function filtered(filter: BatchFilter, bytes: Buffer, isLast: boolean): Buffer |
     case 'empty':
       return emptyBatch(header)
     case 'rewrite':
-      return rewriteBatch(header, bodyOf(header, bytes), fate)
+      return rewritten(header, bytes, fate)
     default:
       return fate satisfies never
   }
+}
+
+/** In both ways, where both are possible: they must come to the same bytes. */
+function rewritten(header: BatchHeader, bytes: Buffer, fate: Parameters<typeof rewriteBatch>[2]): Buffer {
+  const apart = rewriteBatch(header, bodyOf(header, bytes), fate)
+  const inPlace = rewriteInPlace(header, Buffer.from(bytes), 0, fate)
+  if (inPlace !== null && !inPlace.equals(apart)) throw new Error('rewritten in place it is another batch')
+  return apart
 }
 
 function bodyOf(header: BatchHeader, bytes: Buffer): Uint8Array {
