@@ -171,6 +171,7 @@ class NodeDisk implements Disk {
       // EPERM: it is alive and belongs to somebody else.
       if ((error as NodeJS.ErrnoException).code === 'ESRCH') return content
     }
+    if (isZombie(pid)) return content
     const startTime = startTimeOf(pid)
     return startTime === null || match[2] === '-' || startTime === match[2] ? null : content
   }
@@ -371,10 +372,24 @@ function kindOf(entry: fs.Dirent): DirectoryEntry['kind'] {
 
 /** When the process was started, in the system's own unit; null where the system does not tell. */
 function startTimeOf(pid: number): string | null {
+  return statOf(pid)?.[19] ?? null
+}
+
+/**
+ * A process that was killed stays until its parent has looked at it, which in a container may never happen. While it
+ * has other threads it is not over: one of them may still be writing.
+ */
+function isZombie(pid: number): boolean {
+  const stat = statOf(pid)
+  return stat !== null && /^[ZX]$/.test(stat[0] ?? '') && Number(stat[17]) <= 1
+}
+
+/** The fields of /proc/PID/stat from the third, the state, on; null where there is none. */
+function statOf(pid: number): string[] | null {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // The second field, the command, is in parentheses and may hold anything; the start time is field 22.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null
+    // The second field, the command, is in parentheses and may hold anything.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   } catch {
     return null
   }

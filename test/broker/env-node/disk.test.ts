@@ -1,7 +1,10 @@
-import { writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { createNodeDisk } from '../../../broker/env-node/disk.ts'
+import { until } from '../../helpers/until.ts'
 
 const disk = createNodeDisk()
 
@@ -74,6 +77,24 @@ t.test('folders and names', async t => {
   t.same(await disk.list(folder), [{ name: 'sub', kind: 'directory' }])
   const space = await disk.space(folder)
   t.ok(space.freeBytes > 0 && space.totalBytes >= space.freeBytes)
+})
+
+t.test('a lock counts no longer when its holder was killed and nobody has looked at it yet', async t => {
+  if (!existsSync('/proc/self/stat')) {
+    t.pass('only Linux tells')
+    return
+  }
+  const folder = t.testdir()
+  // Its child ends with the input, and `sleep` never asks how.
+  const parent = spawn('sh', ['-c', 'sh -c "read line" <&0 & echo $!; exec sleep 60'])
+  t.teardown(() => parent.kill('SIGKILL'))
+  const pid = Number((await once(parent.stdout, 'data'))[0])
+  await until(() => /^sleep/.test(readFileSync(`/proc/${parent.pid}/comm`, 'utf8')), 'the shell is gone')
+  parent.stdin.end()
+  const state = () => /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1]
+  await until(() => state() === 'Z', 'the child is over')
+  writeFileSync(join(folder, '.lock'), `${pid} -\n`)
+  await (await disk.lock(folder))()
 })
 
 t.test('a folder is taken by one; locks of the dead do not count', async t => {
