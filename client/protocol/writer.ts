@@ -69,7 +69,8 @@ export class Writer {
     this.#sealedBytes = 0
     this.#from = this.#position
     if (this.#block.length <= SHARED_BLOCK_BYTES) return
-    this.#block = Buffer.allocUnsafe(SHARED_BLOCK_BYTES)
+    // Not of Node's pool, whose own blocks are larger in some versions.
+    this.#block = Buffer.allocUnsafeSlow(SHARED_BLOCK_BYTES)
     this.#from = this.#position = 0
   }
 
