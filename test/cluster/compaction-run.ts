@@ -6,6 +6,8 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { SeededRandom } from '../../broker/env-memory/random.ts'
 import { Kafka, type Kafka as KafkaClient, type Producer } from '../../client/index.ts'
 import { type BrokerProcess, spawnBroker } from '../helpers/broker-process.ts'
 
@@ -97,7 +99,7 @@ async function killPhase(
     'records' | 'kills' | 'killsInside' | 'bytesBefore' | 'bytesAfter' | 'recordsAfter' | 'keysFound'
   >
 > {
-  const random = randomFrom(options.seed)
+  const random = new SeededRandom(options.seed)
   await createTopic(kafka, KILLED, 'compact', 0.05)
   await using producer = kafka.producer({ deliveryTimeoutMs: CLEANING_TIMEOUT_MS })
   const ledger = newLedger(options.keys)
@@ -106,7 +108,7 @@ async function killPhase(
   for (let kill = 1; kill <= options.kills; kill++) {
     const loading = fill(producer, KILLED, options, ledger, random, Math.ceil((kill * total) / options.kills))
     await compacting(broker, KILLED, options.maxUptimeMs)
-    await sleep(random() * (kill % 2 === 0 ? 20 : options.maxUptimeMs))
+    await sleep(random.float() * (kill % 2 === 0 ? 20 : options.maxUptimeMs))
     await broker.kill()
     const left = files(broker, KILLED, /\.(cleaned|swap)$/)
     if (left.length > 0) killsInside++
@@ -153,7 +155,7 @@ async function measurePhase(
   await using producer = kafka.producer()
   const ledger = newLedger(options.keys)
   const total = Math.floor(options.bytes / options.valueBytes)
-  await fill(producer, MEASURED, options, ledger, randomFrom(options.seed + 1), total)
+  await fill(producer, MEASURED, options, ledger, new SeededRandom(options.seed + 1), total)
   await seal(producer, MEASURED, options)
   await using probe = kafka.producer({ lingerMs: 0 })
   await measure(probe, sleep(1000))
@@ -232,14 +234,14 @@ async function fill(
   topic: string,
   { keys, valueBytes }: CompactionRunOptions,
   ledger: Ledger,
-  random: () => number,
+  random: SeededRandom,
   total: number,
 ): Promise<void> {
   const padding = 'v'.repeat(valueBytes)
   const underWay = new Set<Promise<void>>()
   while (ledger.records < total) {
     const messages = Array.from({ length: Math.min(500, total - ledger.records) }, () => {
-      const key = Math.floor(random() * keys)
+      const key = random.int(keys)
       const sequence = ledger.records++
       ledger.last[key] = sequence
       return { key: `key-${key}`, value: `${sequence}:${padding}`.slice(0, valueBytes) }
@@ -356,20 +358,4 @@ async function endOf(kafka: KafkaClient, topic: string): Promise<number> {
   await using admin = kafka.admin()
   const [end] = await admin.listOffsets({ partitions: [{ topic, partition: 0, spec: 'latest' }] })
   return Number(end?.offset ?? 0)
-}
-
-/** The load runs for a while: time itself is what is being varied. */
-function sleep(ms: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, ms))
-}
-
-/** mulberry32: enough for moments and keys, and replays from a seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }

@@ -4,6 +4,8 @@
  * (the producers are idempotent) exactly once. Runs as a program (`npm run crash -- --kills 50 --seed 1`) and, shorter,
  * as a test.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { SeededRandom } from '../../broker/env-memory/random.ts'
 import { Kafka, type Kafka as KafkaClient } from '../../client/index.ts'
 import { type BrokerProcess, spawnBroker } from '../helpers/broker-process.ts'
 
@@ -37,7 +39,7 @@ interface Acknowledged {
 }
 
 export async function crashLoop(options: CrashLoopOptions): Promise<CrashLoopResult> {
-  const random = randomFrom(options.seed)
+  const random = new SeededRandom(options.seed)
   await using broker = await spawnBroker({ properties: { 'num.partitions': PARTITIONS } })
   await using kafka = new Kafka({
     brokers: [broker.bootstrap],
@@ -54,7 +56,8 @@ export async function crashLoop(options: CrashLoopOptions): Promise<CrashLoopRes
   )
   let slowestRestartMs = 0
   for (let kill = 1; kill <= options.kills; kill++) {
-    await uptime(random() * MAX_UPTIME_MS)
+    // The load runs for a while: the one place where time itself is what is being varied.
+    await sleep(random.float() * MAX_UPTIME_MS)
     const started = performance.now()
     await broker.restart()
     slowestRestartMs = Math.max(slowestRestartMs, performance.now() - started)
@@ -79,19 +82,19 @@ export async function crashLoop(options: CrashLoopOptions): Promise<CrashLoopRes
 async function write(
   kafka: KafkaClient,
   partition: number,
-  random: () => number,
+  random: SeededRandom,
   load: { stopped: boolean; failed: number },
   acknowledged: Acknowledged[],
 ): Promise<void> {
   await using producer = kafka.producer({ deliveryTimeoutMs: DRAIN_TIMEOUT_MS })
   const underWay = new Set<Promise<void>>()
   for (let sequence = 0; !load.stopped; ) {
-    const count = 1 + Math.floor(random() * 5)
+    const count = 1 + random.int(5)
     const first = sequence
     sequence += count
     const messages = Array.from({ length: count }, (_, index) => ({
       partition,
-      value: `${first + index}:${'x'.repeat(Math.floor(random() * 2000))}`,
+      value: `${first + index}:${'x'.repeat(random.int(2000))}`,
     }))
     const sent: Promise<void> = producer
       .send({ topic: TOPIC, messages })
@@ -169,20 +172,4 @@ async function readAll(kafka: KafkaClient): Promise<number[][]> {
     if (--missing === 0) break
   }
   return log
-}
-
-/** The load runs for a while: the one place where time itself is what is being varied. */
-function uptime(ms: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, ms))
-}
-
-/** mulberry32: enough for moments and sizes, and replays from a seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }

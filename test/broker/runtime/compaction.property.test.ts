@@ -7,11 +7,10 @@
 import t from 'tap'
 import { MemoryDisk } from '../../../broker/env-memory/disk.ts'
 import { SeededRandom } from '../../../broker/env-memory/random.ts'
-import { batchByteLength, batchLastOffset, forEachBatch } from '../../../client/protocol/batch.ts'
 import { errorName } from '../../../client/protocol/errors.ts'
-import { decodeRecords, encodeBatch, type LogRecord } from '../../../client/protocol/record.ts'
-import { type Offset, type ProducerEpoch, type ProducerId } from '../../../client/protocol/types.ts'
-import { assignment, host, type Life, start } from './harness.ts'
+import { encodeBatch, type LogRecord } from '../../../client/protocol/record.ts'
+import { type ProducerEpoch, type ProducerId } from '../../../client/protocol/types.ts'
+import { assignment, host, type Life, readRecords, start } from './harness.ts'
 
 const FIRST = Number(process.env['FIRST'] ?? 1)
 const SEEDS = Number(process.env['SEEDS'] ?? 40)
@@ -266,28 +265,8 @@ class World {
   }
 }
 
-async function readKeyed(life: Life): Promise<LogRecord[]> {
-  const seen: LogRecord[] = []
-  const partition = host(life)
-  for (let next = 0; ; ) {
-    const outcome = await partition.read({
-      offset: next as Offset,
-      maxBytes: 1 + life.env.random.int(3000),
-      isolation: 'read_uncommitted',
-      currentLeaderEpoch: -1,
-      lastFetchedEpoch: -1,
-      atLeastOne: true,
-    })
-    if (outcome.error !== 0) throw new Error(errorName(outcome.error))
-    const bytes = Buffer.concat(outcome.slices)
-    outcome.release()
-    if (bytes.length === 0) return seen
-    forEachBatch(bytes, position => {
-      const batch = bytes.subarray(position, position + batchByteLength(bytes, position))
-      for (const record of decodeRecords(batch)) if (record.offset >= next) seen.push(record)
-      next = batchLastOffset(batch, 0) + 1
-    })
-  }
+function readKeyed(life: Life): Promise<LogRecord[]> {
+  return readRecords(host(life), 0, () => 1 + life.env.random.int(3000))
 }
 
 for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {

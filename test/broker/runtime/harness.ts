@@ -20,7 +20,12 @@ import {
 } from '../../../broker/runtime/partition-types.ts'
 import { batchByteLength, batchLastOffset, forEachBatch } from '../../../client/protocol/batch.ts'
 import { errorName } from '../../../client/protocol/errors.ts'
-import { type BatchOptions, decodeRecords, encodeBatch } from '../../../client/protocol/record.ts'
+import {
+  type BatchOptions,
+  decodeRecords,
+  encodeBatch,
+  type LogRecord,
+} from '../../../client/protocol/record.ts'
 import {
   type BrokerId,
   type LeaderEpoch,
@@ -146,11 +151,21 @@ export async function readAll(
   from: PartitionHost,
   offset = from.describe().logStartOffset as number,
 ): Promise<string[]> {
-  const seen: string[] = []
+  const records = await readRecords(from, offset, () => 1024 * 1024)
+  return records.map(record => `${record.offset}:${record.value?.toString()}`)
+}
+
+/** The records from `offset` to the end, read `maxBytes()` at a time. */
+export async function readRecords(
+  from: PartitionHost,
+  offset: number,
+  maxBytes: () => number,
+): Promise<LogRecord[]> {
+  const seen: LogRecord[] = []
   for (let next = offset; ; ) {
     const outcome = await from.read({
       offset: next as Offset,
-      maxBytes: 1024 * 1024,
+      maxBytes: maxBytes(),
       isolation: 'read_uncommitted',
       currentLeaderEpoch: -1,
       lastFetchedEpoch: -1,
@@ -162,9 +177,7 @@ export async function readAll(
     if (bytes.length === 0) return seen
     forEachBatch(bytes, position => {
       const batch = bytes.subarray(position, position + batchByteLength(bytes, position))
-      for (const record of decodeRecords(batch)) {
-        if (record.offset >= next) seen.push(`${record.offset}:${record.value?.toString()}`)
-      }
+      for (const record of decodeRecords(batch)) if (record.offset >= next) seen.push(record)
       // Compaction leaves batches without records.
       next = batchLastOffset(batch, 0) + 1
     })
