@@ -220,7 +220,7 @@ export class Broker {
     const store: MetaStore = await openEmbeddedMetaStore({ env, dataFolder: dataFolder.path, onFatal })
     this.#started.push({ name: 'metadata store', stop: () => store.close() })
     const { clusterId } = dataFolder
-    const metadata = await ClusterMetadata.open({ store, clusterId, log: env.log, onFatal })
+    const metadata = await ClusterMetadata.open({ store, clusterId, log: env.log, isAlone: true, onFatal })
     this.#started.push({ name: 'metadata', stop: () => metadata.close() })
     const { brokerId } = this
     await adoptFolder({ env, dataFolder: dataFolder.path, metadata, brokerId })

@@ -6,14 +6,18 @@
  * left behind by a crash, lie in here unseen: `topic` and `topicById` show only topics that a name leads to.
  */
 import { type TopicId } from '../../client/protocol/types.ts'
+import { ClusterBrokers } from './image-brokers.ts'
 import { type ControllerRecord, type PartitionRecord } from './records.ts'
+
+/** A partition, with the revision of the store that it was last changed at. */
+export type PartitionImage = PartitionRecord & { readonly revision: number }
 
 export interface TopicImage {
   readonly topicId: TopicId
   readonly name: string
   readonly configs: ReadonlyMap<string, string>
   /** By index, without holes. */
-  readonly partitions: readonly PartitionRecord[]
+  readonly partitions: readonly PartitionImage[]
   /** Of the topic's own record: changes with its configs and its number of partitions. */
   readonly revision: number
 }
@@ -32,7 +36,7 @@ interface Draft {
     configs: ReadonlyMap<string, string>
     revision: number
   } | null
-  readonly partitions: Map<number, PartitionRecord>
+  readonly partitions: Map<number, PartitionImage>
   named: boolean
   /** Built when asked for; any record of the topic undoes it. */
   image: TopicImage | null
@@ -46,6 +50,8 @@ export class ClusterImage {
   readonly #brokerConfigs = new Map<number | null, ConfigsImage>()
   readonly #groupConfigs = new Map<string, ConfigsImage>()
   #sortedNames: string[] | null = null
+  /** Who is there, and who controls. */
+  readonly brokers = new ClusterBrokers()
   /** Where the next block of producer ids begins. */
   nextProducerId: { readonly next: bigint; readonly revision: number } = { next: 0n, revision: 0 }
 
@@ -131,7 +137,7 @@ export class ClusterImage {
         return
       }
       case 'partition':
-        this.#draft(record.topicId).partitions.set(record.partition, record)
+        this.#draft(record.topicId).partitions.set(record.partition, { ...record, revision })
         return
       case 'partition-removed':
         this.#draft(record.topicId).partitions.delete(record.partition)
@@ -147,7 +153,7 @@ export class ClusterImage {
         this.nextProducerId = { next: record.next, revision }
         return
       default:
-        record satisfies never
+        this.brokers.apply(record, revision)
     }
   }
 
@@ -179,7 +185,7 @@ function setConfigs<Key>(
 
 function imageOf(topicId: TopicId, draft: Draft): TopicImage {
   const { name, configs, partitionCount, revision } = draft.topic!
-  const partitions: PartitionRecord[] = []
+  const partitions: PartitionImage[] = []
   for (let index = 0; index < partitionCount; index++) {
     const partition = draft.partitions.get(index)
     // A hole would shift every partition after it to a wrong index; ending before it hides nothing that can be served.

@@ -29,7 +29,60 @@ export interface PartitionRecord {
   readonly removing: readonly number[]
 }
 
+/** Where a broker can be reached on one of its listeners. */
+export interface BrokerEndpoint {
+  readonly listener: string
+  readonly host: string
+  readonly port: number
+}
+
+/** A broker that is there: what it says of itself, for as long as its lease lives. */
+export interface BrokerRegistration {
+  readonly broker: number
+  /**
+   * Given by the store when the broker registers: higher with every registration (KIP-903). In a record that is to be
+   * written it means nothing.
+   */
+  readonly brokerEpoch: number
+  /** What the registration dies with, so that who knows the broker to be dead can end it at once; null: it does not. */
+  readonly lease: string | null
+  /** Drawn anew by every start of the process. */
+  readonly incarnation: string
+  /** Of the data folder: who has the folder's lock knows that its former owner is gone. */
+  readonly folder: string
+  readonly endpoints: readonly BrokerEndpoint[]
+  readonly rack: string | null
+  /** The broker epoch that the folder was closed cleanly under; -1: it was not, and may lack what it once had. */
+  readonly cleanEpoch: number
+}
+
+/** What the controller has made of a broker's registration. */
+export interface BrokerState {
+  readonly broker: number
+  /** The registration that this is about. */
+  readonly brokerEpoch: number
+  readonly incarnation: string
+  /** It leads nothing and is in sync with nothing. */
+  readonly fenced: boolean
+  /** It has asked to be relieved of what it leads (controlled shutdown). */
+  readonly shuttingDown: boolean
+}
+
 export type ControllerRecord =
+  | ({ readonly type: 'broker-registered' } & BrokerRegistration)
+  | { readonly type: 'broker-gone'; readonly broker: number }
+  | ({ readonly type: 'broker-state' } & BrokerState)
+  | { readonly type: 'broker-forgotten'; readonly broker: number }
+  /** `term`: given by the store, the fencing token of everything that this controller writes. */
+  | {
+      readonly type: 'controller'
+      readonly broker: number
+      readonly term: number
+      readonly lease: string | null
+    }
+  | { readonly type: 'controller-gone' }
+  /** Counts the terms, for the wire. */
+  | { readonly type: 'controller-epoch'; readonly epoch: number }
   | ({ readonly type: 'topic' } & TopicRecord)
   | { readonly type: 'topic-removed'; readonly topicId: TopicId }
   | { readonly type: 'topic-name'; readonly name: string; readonly topicId: TopicId }
@@ -58,6 +111,20 @@ export type Condition =
   | { readonly type: 'broker-configs-unchanged'; readonly broker: number | null; readonly revision: number }
   | { readonly type: 'group-configs-unchanged'; readonly group: string; readonly revision: number }
   | { readonly type: 'producer-ids-unchanged'; readonly revision: number }
+  | {
+      readonly type: 'partition-unchanged'
+      readonly topicId: TopicId
+      readonly partition: number
+      readonly revision: number
+    }
+  /** The broker is registered, under this very epoch. */
+  | { readonly type: 'broker-epoch'; readonly broker: number; readonly brokerEpoch: number }
+  | { readonly type: 'broker-not-registered'; readonly broker: number }
+  | { readonly type: 'broker-state-unchanged'; readonly broker: number; readonly revision: number }
+  /** Whoever was elected under this term still is. */
+  | { readonly type: 'controller-term'; readonly term: number }
+  | { readonly type: 'no-controller' }
+  | { readonly type: 'controller-epoch-unchanged'; readonly revision: number }
 
 /** Carried out at one moment or not at all. */
 export interface Step {

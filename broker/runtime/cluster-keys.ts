@@ -3,8 +3,13 @@
  * Values are JSON, so that an operator can read them with the store's own tools.
  */
 import { type TopicId } from '../../client/protocol/types.ts'
-import { type Condition, type ControllerRecord } from '../controller/records.ts'
-import { type Compare, type Operation } from '../metastore/metastore.ts'
+import {
+  type BrokerRegistration,
+  type BrokerState,
+  type Condition,
+  type ControllerRecord,
+} from '../controller/records.ts'
+import { type Compare, type KeyValue, type Operation } from '../metastore/metastore.ts'
 
 /** Everything of one cluster lies below it. */
 export function clusterPrefix(clusterId: string): string {
@@ -12,6 +17,10 @@ export function clusterPrefix(clusterId: string): string {
 }
 
 const FOR_ALL_BROKERS = 'default'
+const CONTROLLER_KEY = 'controller'
+const CONTROLLER_EPOCH_KEY = 'controller-epoch'
+const LIVE = 'live'
+const KNOWN = 'known'
 
 export class ClusterKeys {
   readonly prefix: string
@@ -23,6 +32,18 @@ export class ClusterKeys {
   operation(record: ControllerRecord): Operation {
     const key = this.prefix + keyOf(record)
     switch (record.type) {
+      case 'broker-registered': {
+        const { incarnation, folder, endpoints, rack, cleanEpoch, lease } = record
+        return { ...put(key, { incarnation, folder, endpoints, rack, cleanEpoch }), lease }
+      }
+      case 'broker-state': {
+        const { brokerEpoch, incarnation, fenced, shuttingDown } = record
+        return put(key, { brokerEpoch, incarnation, fenced, shuttingDown })
+      }
+      case 'controller':
+        return { ...put(key, { broker: record.broker }), lease: record.lease }
+      case 'controller-epoch':
+        return { type: 'put', key, value: Buffer.from(String(record.epoch)) }
       case 'topic':
         return put(key, { name: record.name, partitions: record.partitionCount, configs: record.configs })
       case 'topic-name':
@@ -39,6 +60,9 @@ export class ClusterKeys {
       case 'topic-removed':
       case 'topic-name-removed':
       case 'partition-removed':
+      case 'broker-gone':
+      case 'broker-forgotten':
+      case 'controller-gone':
         return { type: 'delete', key }
       default:
         return record satisfies never
@@ -51,9 +75,29 @@ export class ClusterKeys {
       target: 'modRevision',
       value: revision,
     })
+    const absent = (key: string): Compare => ({ key: this.prefix + key, target: 'version', value: 0 })
+    const since = (key: string, revision: number): Compare => ({
+      key: this.prefix + key,
+      target: 'createRevision',
+      value: revision,
+    })
     switch (condition.type) {
       case 'name-is-free':
-        return { key: `${this.prefix}topics/${condition.name}`, target: 'version', value: 0 }
+        return absent(`topics/${condition.name}`)
+      case 'partition-unchanged':
+        return at(partitionKey(condition.topicId, condition.partition), condition.revision)
+      case 'broker-epoch':
+        return since(liveKey(condition.broker), condition.brokerEpoch)
+      case 'broker-not-registered':
+        return absent(liveKey(condition.broker))
+      case 'broker-state-unchanged':
+        return at(knownKey(condition.broker), condition.revision)
+      case 'controller-term':
+        return since(CONTROLLER_KEY, condition.term)
+      case 'no-controller':
+        return absent(CONTROLLER_KEY)
+      case 'controller-epoch-unchanged':
+        return at(CONTROLLER_EPOCH_KEY, condition.revision)
       case 'topic-unchanged':
         return at(`topic/${condition.topicId}`, condition.revision)
       case 'broker-configs-unchanged':
@@ -68,21 +112,31 @@ export class ClusterKeys {
   }
 
   /**
-   * The record that a key's new value stands for (null: the key is gone); null for keys of others. Throws
+   * The record that a key's entry stands for (null: the key is gone); null for keys of others. Throws
    * `ClusterMetadataError` for a value that nobody of us has written.
    */
-  record(key: string, value: Uint8Array | null): ControllerRecord | null {
+  record(key: string, entry: KeyValue | null): ControllerRecord | null {
     if (!key.startsWith(this.prefix)) return null
     try {
-      return this.#read(key, value)
+      return this.#read(key, entry)
     } catch (cause) {
       throw new ClusterMetadataError(key, cause)
     }
   }
 
-  #read(key: string, value: Uint8Array | null): ControllerRecord | null {
+  #read(key: string, entry: KeyValue | null): ControllerRecord | null {
     const [kind, first = '', second] = key.slice(this.prefix.length).split('/')
+    const value = entry?.value ?? null
     switch (kind) {
+      case 'brokers':
+        return readBroker(first, Number(second), entry)
+      case CONTROLLER_KEY: {
+        if (entry === null) return { type: 'controller-gone' }
+        const { broker } = json(entry.value) as { broker: number }
+        return { type: 'controller', broker, term: entry.createRevision, lease: entry.lease }
+      }
+      case CONTROLLER_EPOCH_KEY:
+        return value === null ? null : { type: 'controller-epoch', epoch: Number(text(value)) }
       case 'topics':
         return value === null
           ? { type: 'topic-name-removed', name: first }
@@ -146,7 +200,18 @@ function keyOf(record: ControllerRecord): string {
       return `topics/${record.name}`
     case 'partition':
     case 'partition-removed':
-      return `partition/${record.topicId}/${record.partition}`
+      return partitionKey(record.topicId, record.partition)
+    case 'broker-registered':
+    case 'broker-gone':
+      return liveKey(record.broker)
+    case 'broker-state':
+    case 'broker-forgotten':
+      return knownKey(record.broker)
+    case 'controller':
+    case 'controller-gone':
+      return CONTROLLER_KEY
+    case 'controller-epoch':
+      return CONTROLLER_EPOCH_KEY
     case 'broker-configs':
       return brokerConfigsKey(record.broker)
     case 'group-configs':
@@ -158,6 +223,35 @@ function keyOf(record: ControllerRecord): string {
   }
 }
 
+function readBroker(kind: string, broker: number, entry: KeyValue | null): ControllerRecord | null {
+  if (kind === LIVE) {
+    if (entry === null) return { type: 'broker-gone', broker }
+    const said = json(entry.value) as Omit<BrokerRegistration, 'broker' | 'brokerEpoch' | 'lease'>
+    return {
+      type: 'broker-registered',
+      ...said,
+      broker,
+      brokerEpoch: entry.createRevision,
+      lease: entry.lease,
+    }
+  }
+  if (kind !== KNOWN) return null
+  if (entry === null) return { type: 'broker-forgotten', broker }
+  return { type: 'broker-state', ...(json(entry.value) as Omit<BrokerState, 'broker'>), broker }
+}
+
+function partitionKey(topicId: TopicId, partition: number): string {
+  return `partition/${topicId}/${partition}`
+}
+
+function liveKey(broker: number): string {
+  return `brokers/${LIVE}/${broker}`
+}
+
+function knownKey(broker: number): string {
+  return `brokers/${KNOWN}/${broker}`
+}
+
 function brokerConfigsKey(broker: number | null): string {
   return `configs/broker/${broker ?? FOR_ALL_BROKERS}`
 }
@@ -167,7 +261,7 @@ function groupConfigsKey(group: string): string {
   return `configs/group/${encodeURIComponent(group)}`
 }
 
-function put(key: string, value: unknown): Operation {
+function put(key: string, value: unknown): Extract<Operation, { type: 'put' }> {
   return { type: 'put', key, value: Buffer.from(JSON.stringify(value)) }
 }
 

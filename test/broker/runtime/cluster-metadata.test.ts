@@ -48,6 +48,7 @@ async function start() {
       store: from,
       clusterId: 'c',
       log: env.log,
+      isAlone: true,
       onFatal: error => t.fail(error.message),
     })
   return { env, store, open }
