@@ -54,7 +54,8 @@ export class ClusterMetadata {
   readonly #store: MetaStore
   readonly #keys: ClusterKeys
   readonly #log: Log
-  readonly #isAlone: boolean
+  /** This broker is the only one that there can be: it needs nobody's leave to lead what it has. */
+  readonly isAlone: boolean
   readonly #onFatal: (error: Error) => void
   readonly #listeners = new Set<(records: readonly ControllerRecord[]) => void>()
   /** Of every key that is in the image: the revision that it was last changed at. */
@@ -68,7 +69,7 @@ export class ClusterMetadata {
     this.#store = options.store
     this.#keys = new ClusterKeys(options.clusterId)
     this.#log = options.log
-    this.#isAlone = options.isAlone
+    this.isAlone = options.isAlone
     this.#onFatal = options.onFatal
   }
 
@@ -154,7 +155,7 @@ export class ClusterMetadata {
     for (const entry of entries) this.#put(entry)
     this.#follow(revision)
     // A broker that is alone can have nothing under way now; among many this is the elected controller's to do.
-    const orphans = this.#isAlone ? this.image.orphans() : []
+    const orphans = this.isAlone ? this.image.orphans() : []
     if (orphans.length === 0) return
     this.#log.info('Removing the rest of topics whose creation or deletion was cut short', {
       records: orphans.length,

@@ -50,6 +50,8 @@ export class DataFolder {
   readonly directoryId: string
   /** The last stop was clean: nothing needs scanning. The marker is consumed (durably) by opening. */
   readonly cleanShutdown: boolean
+  /** The broker epoch that the last stop was clean under (KIP-966); -1 after an unclean one, or outside of a cluster. */
+  readonly cleanEpoch: number
   readonly #env: Env
   readonly #unlock: () => Promise<void>
   #mayMarkClean = true
@@ -59,14 +61,15 @@ export class DataFolder {
     options: DataFolderOptions,
     meta: MetaProperties,
     directoryId: string,
-    cleanShutdown: boolean,
+    cleanEpoch: number | null,
     unlock: () => Promise<void>,
   ) {
     this.path = options.path
     this.clusterId = meta.clusterId
     this.nodeId = meta.nodeId
     this.directoryId = directoryId
-    this.cleanShutdown = cleanShutdown
+    this.cleanShutdown = cleanEpoch !== null
+    this.cleanEpoch = cleanEpoch ?? -1
     this.#env = options.env
     this.#unlock = unlock
   }
@@ -88,7 +91,7 @@ export class DataFolder {
       if (known === null || known.directoryId === null) await writeMetaProperties(disk, options.path, meta)
       const clean = await readCleanShutdown(disk, options.path)
       if (clean !== null) await removeCleanShutdown(disk, options.path)
-      return new DataFolder(options, meta, directoryId, clean !== null, unlock)
+      return new DataFolder(options, meta, directoryId, clean?.brokerEpoch ?? null, unlock)
     } catch (error) {
       await unlock()
       throw error
@@ -102,14 +105,13 @@ export class DataFolder {
 
   /**
    * Writes the clean-shutdown marker (when `clean` and nobody has objected) and gives the lock back. The last thing that
-   * a broker does with its folder.
+   * a broker does with its folder. `brokerEpoch`: of the registration that it served under, -1 outside of a cluster.
    */
-  async close(clean: boolean): Promise<void> {
+  async close(clean: boolean, brokerEpoch = -1): Promise<void> {
     assert(!this.#closed, 'a data folder is closed once')
     this.#closed = true
     try {
-      // The broker epoch is that of a cluster; a node alone has none.
-      if (clean && this.#mayMarkClean) await writeCleanShutdown(this.#env.disk, this.path, -1)
+      if (clean && this.#mayMarkClean) await writeCleanShutdown(this.#env.disk, this.path, brokerEpoch)
     } finally {
       await this.#unlock()
     }

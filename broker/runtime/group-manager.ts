@@ -63,7 +63,7 @@ export class GroupManager {
     const patterns = new TopicPatterns()
     this.#options = options
     this.#topicsView = new GroupTopics(metadata.image, broker =>
-      broker === brokerId ? config.values['broker.rack'] : null,
+      broker === brokerId ? config.values['broker.rack'] : (metadata.image.brokers.get(broker)?.rack ?? null),
     )
     this.#services = {
       clock,
@@ -134,10 +134,14 @@ export class GroupManager {
   #changed(records: readonly ControllerRecord[]): void {
     const removed: string[] = []
     let areTopicsTouched = false
+    let areBrokersTouched = false
     for (const record of records) {
       if (record.type === 'topic-name-removed') removed.push(record.name)
       areTopicsTouched ||= record.type === 'topic-name-removed' || 'topicId' in record
+      areBrokersTouched ||= record.type === 'broker-state' || record.type === 'broker-gone'
     }
+    // Who may lead has changed: also what this broker may coordinate.
+    if (areBrokersTouched && this.#topic !== undefined) this.#adopt(this.#topic)
     if (!areTopicsTouched) return
     this.#topicsView.changed()
     // Its partitions take everything with them: groups, members, offsets.
@@ -164,9 +168,11 @@ export class GroupManager {
   #partition(topic: TopicImage, index: number): GroupPartition | ErrorCode {
     const { brokerId, partitions } = this.#options
     const leader = topic.partitions[index]?.leader ?? -1
-    const host = leader === brokerId ? partitions.get(topic.topicId, index) : undefined
+    const found = leader === brokerId ? partitions.get(topic.topicId, index) : undefined
+    // A leader that may have been replaced without knowing it must not answer from memory either.
+    const host = found?.checkLeader(-1) === ErrorCode.NONE ? found : undefined
     const known = this.#partitions.get(index)
-    if (known !== undefined && known.host === host) return known
+    if (known !== undefined && known.host === host && known.leaderEpoch === host.leaderEpoch) return known
     known?.close(ErrorCode.NOT_COORDINATOR)
     this.#partitions.delete(index)
     if (leader !== -1 && leader !== brokerId) return ErrorCode.NOT_COORDINATOR

@@ -25,7 +25,9 @@ export async function createOffsetsTopic(
   const { image } = metadata
   const { surroundings } = topics
   const wanted = values['offsets.topic.replication.factor']
-  const replicationFactor = Math.min(wanted, surroundings.brokers.length)
+  // One broker alone cannot give more than one copy. Among several, fewer copies than were asked for would stay so: the
+  // topic is made when there are enough of them.
+  const replicationFactor = metadata.isAlone ? 1 : wanted
   const partitions = values['offsets.topic.num.partitions']
   const topicId = freshTopicId(env.random)
   const command = {

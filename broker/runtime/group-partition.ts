@@ -6,7 +6,7 @@
 import { AssertionError } from '../../client/protocol/assert.ts'
 import { ErrorCode, errorName } from '../../client/protocol/errors.ts'
 import { type LogRecord } from '../../client/protocol/record.ts'
-import { type TopicId } from '../../client/protocol/types.ts'
+import { type LeaderEpoch, type TopicId } from '../../client/protocol/types.ts'
 import { type Log, type TimerHandle } from '../env.ts'
 import { type GroupSurroundings } from '../group/config.ts'
 import { GroupShard } from '../group/group-shard.ts'
@@ -30,6 +30,8 @@ const RETRY_MS = 10_000
 
 export class GroupPartition {
   readonly host: PartitionHost
+  /** The term of leadership that this is the coordinator of: in the next one others may have written. */
+  readonly leaderEpoch: LeaderEpoch
   readonly #services: GroupPartitionServices
   #running: GroupHost | null = null
   #isClosed = false
@@ -42,6 +44,7 @@ export class GroupPartition {
   constructor(services: GroupPartitionServices, host: PartitionHost) {
     this.#services = services
     this.host = host
+    this.leaderEpoch = host.leaderEpoch
     this.#load()
   }
 
