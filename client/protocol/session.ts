@@ -205,6 +205,21 @@ export class Session {
     }
   }
 
+  /**
+   * The same for who cuts frames itself: one whole response, without the length before it. Not to be mixed with
+   * `receive`. Byte fields of the response are slices of `frame`, also after this has returned.
+   */
+  receiveFrame(frame: Uint8Array): void {
+    if (this.#state === 'failed') return
+    assert(this.#piecesBytes === 0, 'frames are cut by one of the two')
+    try {
+      this.#answer(frame, 0, frame.length)
+    } catch (error) {
+      if (error instanceof ProtocolError) this.fail(error)
+      throw error
+    }
+  }
+
   #hold(piece: Uint8Array, wantedBytes: number): void {
     this.#pieces.push(piece)
     this.#piecesBytes += piece.length
