@@ -17,11 +17,20 @@ import {
   type DeleteRecordsOutcome,
   type EndOffsetOutcome,
   type FetchOutcome,
+  type FollowSpec,
   type Isolation,
+  type IsrProposal,
+  type LeadSpec,
   type ListOffsetOutcome,
   type PartitionDescription,
   type ProduceOutcome,
   type ReadRequest,
+  type ReplicaFetch,
+  type ReplicaPosition,
+  type ReplicaRole,
+  type ReplicatedFrom,
+  type ReplicateOutcome,
+  type TruncateOutcome,
 } from './partition-types.ts'
 import { type Waiter, type Wakeable } from './purgatory.ts'
 import { readPartition } from './read-partition.ts'
@@ -176,13 +185,90 @@ export class PartitionHost implements Wakeable {
     return findOffset(this, this.#driver.replica, this.#storage, this.#services.log, query)
   }
 
-  // -------------------------------------------------------------------------------------- administration
+  // ------------------------------------------------------------------------------------------ leadership
+
+  get role(): ReplicaRole {
+    return this.#driver.replica.isLeader ? 'leader' : 'none'
+  }
 
   /** Begins or goes on to lead, alone. */
   becomeLeader(epoch: LeaderEpoch): void {
     const { brokerId } = this.#services
-    this.#driver.step({ type: 'become-leader', epoch, replicas: [brokerId], isr: [brokerId] })
+    this.lead({ epoch, partitionEpoch: 0, revision: 0, replicas: [brokerId], isr: [brokerId] })
   }
+
+  /**
+   * Leads from now on, or goes on to with other replicas or another ISR. What is older than what was said before is
+   * ignored. While the log is being truncated it takes effect after that.
+   */
+  lead(spec: LeadSpec): void {
+    this.#driver.step({ type: 'become-leader', ...spec })
+  }
+
+  /** Follows from now on: whoever waits for an answer gets NOT_LEADER_OR_FOLLOWER. The same rules as for `lead`. */
+  follow(spec: FollowSpec): void {
+    this.#driver.follow(spec)
+  }
+
+  /** The decision on a proposal: null when it was refused. Of an unknown outcome nothing is said. */
+  isrDecided(decision: { readonly revision: number } | null, proposal: IsrProposal): void {
+    this.#driver.isrDecided(decision, proposal)
+  }
+
+  // -------------------------------------------------------------------------------------- as a follower
+
+  /**
+   * Where this follower goes on; null while it is none, or its log is being truncated, or is not on disk yet as far as
+   * it was appended: waiters are woken when that is over.
+   */
+  replicaPosition(): ReplicaPosition | null {
+    return this.#driver.replicaPosition()
+  }
+
+  /**
+   * Appends what the leader sent: whole batches, checked here, or none. Resolves when they are durable (written, with
+   * log.flush.before.ack=false). `owner` is retained for as long as the bytes are needed.
+   */
+  replicate(records: Uint8Array, owner: Retained | null, from: ReplicatedFrom): Promise<ReplicateOutcome> {
+    return this.#driver.replicate(records, owner, from)
+  }
+
+  /** The leader's log parts from this one: cuts back to where both are known to agree (KIP-101, KIP-279). */
+  diverged(epoch: number, endOffset: number, leaderEpoch: LeaderEpoch): Promise<TruncateOutcome> {
+    return this.#driver.diverged(epoch, endOffset, leaderEpoch)
+  }
+
+  /** The leader's log has nothing to go on with from here: this one begins anew, empty, at `atOffset`. */
+  startOver(atOffset: Offset, leaderEpoch: LeaderEpoch): Promise<TruncateOutcome> {
+    return this.#driver.startOver(atOffset, leaderEpoch)
+  }
+
+  // ---------------------------------------------------------------------------------------- as a leader
+
+  /**
+   * Takes note of what a follower says to have, before its read. NONE also where the logs diverge or the offset is out
+   * of range, which the read answers; else why it is not served.
+   */
+  replicaFetched(fetch: ReplicaFetch): ErrorCode {
+    return this.#driver.replicaFetched(fetch)
+  }
+
+  /** As `read`, for a follower: up to the end of what is written, committed or not. */
+  readForReplica(request: ReadRequest): FetchOutcome | Promise<FetchOutcome> {
+    const files = { storage: this.#storage, hasAborted: false }
+    return readPartition(this, this.#driver.replica, files, this.#services.log, request)
+  }
+
+  /** As `readableBytes`, for a follower. */
+  replicableBytes(offset: Offset): number {
+    if (this.#driver.unavailable !== null) return Infinity
+    const { state } = this
+    if (offset < state.logStartOffset || offset > state.writtenOffset) return Infinity
+    if (offset === state.writtenOffset) return 0
+    return Math.max(1, this.#storage.bytesFrom(offset))
+  }
+
+  // -------------------------------------------------------------------------------------- administration
 
   /**
    * Records below `beforeOffset` are no longer offered, durably when it resolves. -1: up to the high watermark. Content

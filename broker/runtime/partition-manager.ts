@@ -30,7 +30,7 @@ import {
   surveyFolders,
 } from './partition-folders.ts'
 import { type PartitionHost } from './partition-host.ts'
-import { type PartitionAssignment } from './partition-types.ts'
+import { type ClusterServices, type PartitionAssignment } from './partition-types.ts'
 import { RecoveryReport } from './recovery-report.ts'
 import { type HostServices } from './replica-driver.ts'
 import { Ticker } from './ticker.ts'
@@ -76,6 +76,8 @@ export interface PartitionManagerOptions {
   readonly config: PartitionManagerConfig
   /** Of compaction, as of now; asked from `start` on. Default: Kafka's defaults, less memory. */
   readonly cleanerConfig?: () => CleanerConfig
+  /** Of the cluster that the broker is in: partitions then lead and follow as they are told. Default: it is alone. */
+  readonly cluster?: ClusterServices
   /** The broker must stop: a sync failed, or an assertion did. Nothing is acknowledged after this call. */
   readonly onFatal: (error: Error) => void
 }
@@ -134,6 +136,8 @@ export class PartitionManager {
       halted: () => this.#halted,
       fatal: error => this.#fatal(error),
       saveLogStarts: () => this.#checkpoints.saveLogStarts(),
+      saveRecoveryPoints: () => this.#checkpoints.saveRecoveryPoints(),
+      cluster: options.cluster ?? null,
     }
   }
 

@@ -3,7 +3,13 @@
  * buffers in it.
  */
 import { type ErrorCode } from '../../client/protocol/errors.ts'
-import { type LeaderEpoch, type Offset, type ProducerId, type TopicId } from '../../client/protocol/types.ts'
+import {
+  type BrokerId,
+  type LeaderEpoch,
+  type Offset,
+  type ProducerId,
+  type TopicId,
+} from '../../client/protocol/types.ts'
 import { type LogConfig } from '../log/config.ts'
 import { type RecordError } from '../log/record-checks.ts'
 
@@ -35,6 +41,8 @@ export interface ReadRequest {
   readonly lastFetchedEpoch: number
   /** The first batch is returned even where it is larger than `maxBytes`. */
   readonly atLeastOne: boolean
+  /** A follower may answer as well, with what it knows to be committed (KIP-392). Default: the leader alone. */
+  readonly allowFollower?: boolean
 }
 
 export interface DivergingEpoch {
@@ -116,4 +124,89 @@ export interface PartitionAssignment {
   readonly partition: number
   readonly config: LogConfig
   readonly leaderEpoch: LeaderEpoch
+}
+
+// ---------------------------------------------------------------------------------------------- replication
+
+export type ReplicaRole = 'leader' | 'follower' | 'none'
+
+/** What the cluster's metadata says of a partition that this broker leads. */
+export interface LeadSpec {
+  readonly epoch: LeaderEpoch
+  /** Counts the changes of the partition's record: a step of more than one tells that something was missed between. */
+  readonly partitionEpoch: number
+  /** Of the store, at the partition's last change: what a change of the ISR is made under. */
+  readonly revision: number
+  /** This broker is in both. */
+  readonly replicas: readonly BrokerId[]
+  readonly isr: readonly BrokerId[]
+}
+
+/** What it says of a partition that another broker leads; `leader` -1: nobody does. */
+export interface FollowSpec {
+  readonly epoch: LeaderEpoch
+  readonly leader: BrokerId | -1
+}
+
+/** Where a follower stands: what its next fetch asks for. Everything below `fetchOffset` is on disk where that counts. */
+export interface ReplicaPosition {
+  readonly fetchOffset: Offset
+  /** -1: the log has no epoch yet. */
+  readonly lastFetchedEpoch: number
+  readonly logStartOffset: Offset
+  /** Of the leader that is followed. */
+  readonly leaderEpoch: LeaderEpoch
+}
+
+/** What came with the records that a follower fetched. */
+export interface ReplicatedFrom {
+  /** As it was when the fetch was sent. */
+  readonly epoch: LeaderEpoch
+  /** What was asked for. Where the log does not end there any more the answer is too old, and nothing is appended. */
+  readonly fetchOffset: Offset
+  readonly highWatermark: number
+  readonly logStartOffset: number
+}
+
+/**
+ * ok: go on from `replicaPosition()`. fenced: the epoch is over. corrupt: these are no batches that follow this log;
+ * nothing was appended. failed: the disk did not take them, or the broker stops.
+ */
+export type ReplicateOutcome = 'ok' | 'fenced' | 'corrupt' | 'failed'
+
+export type TruncateOutcome = 'ok' | 'fenced' | 'failed'
+
+/** A follower's fetch, as far as the leader's replica is concerned. */
+export interface ReplicaFetch {
+  readonly replica: BrokerId
+  readonly brokerEpoch: number
+  readonly fetchOffset: Offset
+  /** -1: it has no epoch yet. Where the logs diverge the fetch says nothing of what the follower has. */
+  readonly lastFetchedEpoch: number
+  readonly logStartOffset: Offset
+  /** currentLeaderEpoch of the request. */
+  readonly leaderEpoch: number
+}
+
+/** A change of the ISR that a leader asks for. */
+export interface IsrProposal {
+  readonly topicId: TopicId
+  readonly partition: number
+  readonly leaderEpoch: LeaderEpoch
+  /** Of the record that it changes. */
+  readonly revision: number
+  /** In the order of the replicas. `brokerEpoch` is the one that the broker fetched with, -1 where it has not. */
+  readonly isr: readonly { readonly broker: BrokerId; readonly brokerEpoch: number }[]
+}
+
+/** What partitions want to know of the cluster, and what they ask of it. */
+export interface ClusterServices {
+  /** The broker is registered under this very epoch, not fenced and not about to stop. */
+  isActive(broker: BrokerId, brokerEpoch: number): boolean
+  /** `PartitionHost.isrDecided` or a `lead` with a newer revision is the answer; never from within this call. */
+  proposeIsr(proposal: IsrProposal): void
+  /** On the monotonic clock: from then on nothing is served or acknowledged by a leader. */
+  servingUntilMs(): number
+  /** replica.lag.time.max.ms */
+  lagTimeMaxMs(): number
 }

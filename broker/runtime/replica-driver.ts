@@ -8,7 +8,7 @@
  */
 import { assert } from '../../client/protocol/assert.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
-import { type BrokerId, type Offset } from '../../client/protocol/types.ts'
+import { type BrokerId, type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
 import { type Clock, type Log } from '../env.ts'
 import { type LogState } from '../log/log-state.ts'
 import { type ProduceReply, type ReplicaEffect, type ReplicaEvent } from '../replica/events.ts'
@@ -19,8 +19,21 @@ import { type ProducerSnapshot } from '../storage/producer-snapshot.ts'
 import { AppendError } from '../storage/types.ts'
 import { type Deadline, type DeadlineQueue } from './deadline-queue.ts'
 import { type DiskScheduler, type DiskWorker } from './disk-scheduler.ts'
-import { type Acks, type ProduceOutcome } from './partition-types.ts'
+import {
+  type Acks,
+  type ClusterServices,
+  type FollowSpec,
+  type IsrProposal,
+  type ProduceOutcome,
+  type ReplicaFetch,
+  type ReplicaPosition,
+  type ReplicatedFrom,
+  type ReplicateOutcome,
+  type TruncateOutcome,
+} from './partition-types.ts'
 import { type Waiter } from './purgatory.ts'
+
+export type { ClusterServices } from './partition-types.ts'
 
 /**
  * So much is written without waiting for the end of the turn: a larger write saves no time worth the name, while the
@@ -41,6 +54,10 @@ export interface HostServices {
   fatal(error: Error): void
   /** Resolves when the log start offsets of now are on disk. */
   saveLogStarts(): Promise<void>
+  /** Resolves when the leader epochs and recovery points of now are on disk. */
+  saveRecoveryPoints(): Promise<void>
+  /** Null: this broker is alone, and leads all that it has. */
+  readonly cluster: ClusterServices | null
 }
 
 export interface DriverOptions {
@@ -175,6 +192,38 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   reached(): void {
     this.deadlineMs = Infinity
     this.step({ type: 'tick' })
+  }
+
+  // ------------------------------------------------------------------------------------------ replication
+
+  follow(_spec: FollowSpec): void {
+    this.step({ type: 'resign', error: ErrorCode.NOT_LEADER_OR_FOLLOWER })
+  }
+
+  isrDecided(_decision: { readonly revision: number } | null, _proposal: IsrProposal): void {}
+
+  replicaPosition(): ReplicaPosition | null {
+    return null
+  }
+
+  async replicate(
+    _records: Uint8Array,
+    _owner: Retained | null,
+    _from: ReplicatedFrom,
+  ): Promise<ReplicateOutcome> {
+    return 'fenced'
+  }
+
+  async diverged(_epoch: number, _endOffset: number, _leaderEpoch: LeaderEpoch): Promise<TruncateOutcome> {
+    return 'fenced'
+  }
+
+  async startOver(_atOffset: Offset, _leaderEpoch: LeaderEpoch): Promise<TruncateOutcome> {
+    return 'fenced'
+  }
+
+  replicaFetched(_fetch: ReplicaFetch): ErrorCode {
+    return ErrorCode.NOT_LEADER_OR_FOLLOWER
   }
 
   // --------------------------------------------------------------------------------------------- disk
