@@ -148,7 +148,11 @@ export class BrokerLink implements Receiver {
       version = this.#session.versionOf(api, { min: options.minVersion ?? api.minVersion })
     } catch (error) {
       if (!(error instanceof UnsupportedVersionError)) throw error
-      const failure = new LinkError('PROTOCOL', `${this.#peer} is too old or too new: ${error.message}`, error)
+      const failure = new LinkError(
+        'PROTOCOL',
+        `${this.#peer} is too old or too new: ${error.message}`,
+        error,
+      )
       this.#options.env.timers.endOfTurn(() => {
         reply.failed(failure)
         this.#end(failure)

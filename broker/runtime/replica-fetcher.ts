@@ -1,0 +1,485 @@
+/**
+ * Copies the partitions that one other broker leads: over one link, with one fetch under way, again and again. The
+ * answer goes to all its partitions at once, so that they share a sync, and the next fetch leaves as soon as they are
+ * done; what the leader has in between comes with that one.
+ *
+ * - A partition that takes long (its log is being cut, its disk is slow) is left out after a while and joins again.
+ * - A partition with something new to ask, while the leader holds the fetch under way for want of records, is asked for
+ *   by a second fetch of the same session: the leader answers the first one then (`FetchSessions`).
+ * - Errors put a partition off, for a time that grows; the loss of the link puts all of them off.
+ *
+ * It decides nothing about the log: what becomes of records, of a divergence and of a start anew is the host's to say.
+ */
+import { API } from '../../client/protocol/apis.ts'
+import { AssertionError } from '../../client/protocol/assert.ts'
+import { ErrorCode, errorName } from '../../client/protocol/errors.ts'
+import { type FetchResponse } from '../../client/protocol/messages/fetch.ts'
+import { type BrokerId, type Offset } from '../../client/protocol/types.ts'
+import { type Address, type Env, type TimerHandle } from '../env.ts'
+import { type Retained } from '../slab.ts'
+import { BrokerLink, type LinkError, type LinkMemory } from './broker-link.ts'
+import { type FollowedHost, FollowedPartition, FollowerSession } from './follower-session.ts'
+import { findLeaderBounds } from './leader-bounds.ts'
+
+export interface FetcherConfig {
+  /** How long a leader may hold a fetch for want of records. */
+  readonly waitMaxMs: number
+  readonly minBytes: number
+  /** Of one partition. */
+  readonly maxBytes: number
+  /** Of one answer. */
+  readonly responseMaxBytes: number
+  /** The longest time for which a partition is put off after an error. */
+  readonly backoffMs: number
+  readonly socketTimeoutMs: number
+}
+
+/** What goes wrong on the way and how much arrives; plain numbers that only grow. */
+export interface FetcherCounters {
+  fetches: number
+  bytes: number
+  partitionErrors: number
+  corruptBatches: number
+  divergences: number
+  startsOver: number
+  sessionErrors: number
+  linkFailures: number
+}
+
+/** What the fetchers of a broker share. */
+export interface FetcherServices {
+  readonly env: Pick<Env, 'clock' | 'timers' | 'random' | 'network' | 'log'>
+  readonly memory: LinkMemory
+  readonly brokerId: BrokerId
+  /** Of the registration that holds now. */
+  brokerEpoch(): number
+  config(): FetcherConfig
+  readonly counters: FetcherCounters
+  /** A bug was found: the broker must stop. */
+  onFatal(error: Error): void
+  /** An answer brought nothing: memory that is kept for more may be given back. */
+  quiet(): void
+}
+
+type Responses = FetchResponse['responses']
+type Answer = Responses[number]['partitions'][number]
+
+/** The oldest version that says all that a follower has to say. */
+const MIN_FETCH_VERSION = 17
+const CONNECT_TIMEOUT_MS = 3000
+/** A batch may be as large as its producer was allowed to make it; the answer holds at least one. */
+const MAX_FRAME_BYTES = 256 * 1024 * 1024
+/** What an answer takes beside its records, at most in a common case. */
+const ENVELOPE_BYTES = 64 * 1024
+const MIN_LINK_BACKOFF_MS = 50
+const MAX_LINK_BACKOFF_MS = 1000
+const MIN_BACKOFF_MS = 20
+/** For so long an answer's partitions wait for one another. */
+const GATHER_MS = 50
+/** Errors in a row before the log tells of them: a new leader is often heard of before it has heard itself. */
+const SILENT_FAILURES = 6
+
+export class ReplicaFetcher {
+  readonly leader: BrokerId
+  readonly #services: FetcherServices
+  readonly #session = new FollowerSession()
+  readonly #waiting = new Set<FollowedPartition>()
+  #address: Address | null
+  #link: BrokerLink | null = null
+  #linkFailures = 0
+  #connectTimer: TimerHandle | null = null
+  #retryTimer: TimerHandle | null = null
+  #retryTimerAtMs = Infinity
+  /** Fetches under way: one, or two while the second ends the wait of the first. */
+  #inFlight = 0
+  #fullInFlight = false
+  /** Numbers answers; the partitions of the newest wait for one another. */
+  #round = 0
+  #working = 0
+  #lastBytes = 0
+  #gatherUntilMs = 0
+  #gatherTimer: TimerHandle | null = null
+  #pumpPlanned = false
+  #stopped = false
+
+  /** `address` null: the leader is not known to be there, and nothing is tried until it is. */
+  constructor(services: FetcherServices, leader: BrokerId, address: Address | null) {
+    this.#services = services
+    this.leader = leader
+    this.#address = address
+  }
+
+  get size(): number {
+    return this.#session.size
+  }
+
+  /** The last answer brought no records. */
+  get isQuiet(): boolean {
+    return this.#link === null || this.#lastBytes === 0
+  }
+
+  add(host: FollowedHost, leaderEpoch: FollowedPartition['leaderEpoch']): void {
+    const known = this.#session.get(host.topicId, host.partition)
+    if (known?.host === host && known.leaderEpoch === leaderEpoch) {
+      // Said again: whatever kept it from getting on may be over.
+      if (known.phase === 'waiting') this.#retry(known)
+    } else {
+      if (known !== undefined) this.#waiting.delete(known)
+      this.#session.add(new FollowedPartition(host, leaderEpoch))
+    }
+    this.#planPump()
+  }
+
+  remove(topicId: FollowedHost['topicId'], partition: number): void {
+    const known = this.#session.get(topicId, partition)
+    if (known === undefined) return
+    this.#waiting.delete(known)
+    this.#session.remove(topicId, partition)
+    if (this.#session.size === 0) this.#disconnect()
+  }
+
+  /** The leader has moved, is back, or (null) is gone. */
+  moveTo(address: Address | null): void {
+    this.#address = address
+    this.#disconnect()
+    this.#linkFailures = 0
+    this.#planPump()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#disconnect()
+    const { timers } = this.#services.env
+    if (this.#retryTimer !== null) timers.clear(this.#retryTimer)
+    if (this.#gatherTimer !== null) timers.clear(this.#gatherTimer)
+    for (const { host } of [...this.#session.partitions]) this.#session.remove(host.topicId, host.partition)
+  }
+
+  // --------------------------------------------------------------------------------------------- the link
+
+  #connect(address: Address): void {
+    const { env, memory, brokerId } = this.#services
+    const link = BrokerLink.open({
+      env,
+      memory,
+      address,
+      clientId: `broker-${brokerId}-fetcher`,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      maxFrameBytes: MAX_FRAME_BYTES,
+      onReady: () => this.#planPump(),
+      onEnded: error => {
+        if (this.#link === link) this.#lost(error)
+      },
+    })
+    this.#link = link
+  }
+
+  #disconnect(): void {
+    const link = this.#link
+    this.#link = null
+    link?.close()
+    if (this.#connectTimer !== null) this.#services.env.timers.clear(this.#connectTimer)
+    this.#connectTimer = null
+    this.#inFlight = 0
+    this.#session.reset()
+  }
+
+  #lost(error: LinkError): void {
+    const { env, counters } = this.#services
+    this.#disconnect()
+    counters.linkFailures++
+    const delayMs = jittered(env, growing(MIN_LINK_BACKOFF_MS, this.#linkFailures, MAX_LINK_BACKOFF_MS))
+    this.#linkFailures++
+    const fields = { leader: this.leader, partitions: this.size, code: error.code, error: error.message }
+    if (this.#linkFailures === 1) env.log.info('The link to a leader broke; it is made anew', fields)
+    else if (this.#linkFailures === SILENT_FAILURES) {
+      env.log.warn('A leader cannot be reached: its partitions are not copied; it is tried again', fields)
+    }
+    this.#connectTimer = env.timers.set(delayMs, () => {
+      this.#connectTimer = null
+      this.#pump()
+    })
+  }
+
+  // ------------------------------------------------------------------------------------------- fetching
+
+  #planPump(): void {
+    if (this.#pumpPlanned || this.#stopped) return
+    this.#pumpPlanned = true
+    this.#services.env.timers.endOfTurn(() => {
+      this.#pumpPlanned = false
+      this.#pump()
+    })
+  }
+
+  /** Sends the next fetch if it is time for it. */
+  #pump(): void {
+    if (this.#stopped || this.#session.size === 0 || this.#connectTimer !== null) return
+    if (this.#link === null) {
+      if (this.#address !== null) this.#connect(this.#address)
+      return
+    }
+    if (!this.#link.isReady || this.#inFlight > 1) return
+    const mayInterrupt = !this.#fullInFlight && this.#session.hasNews
+    if (this.#inFlight === 1 ? !mayInterrupt : this.#working > 0) return
+    this.#fetch(this.#link)
+  }
+
+  #fetch(link: BrokerLink): void {
+    const { brokerId, counters, memory } = this.#services
+    const config = this.#services.config()
+    const cannot = (partition: FollowedPartition): void => this.#putOff(partition)
+    const part = this.#session.next({ maxBytes: config.maxBytes, onlyNews: this.#inFlight > 0, cannot })
+    if (part === null) return
+    const { number, isFull, ...request } = part
+    // A full request makes the session; it is not to be held, for only within a session a wait can be ended.
+    const maxWaitMs = isFull && !this.#session.isRefused ? 0 : config.waitMaxMs
+    this.#inFlight++
+    this.#fullInFlight = isFull
+    counters.fetches++
+    link.send(
+      API.Fetch,
+      {
+        replicaState: { replicaId: brokerId, replicaEpoch: this.#services.brokerEpoch() },
+        maxWaitMs,
+        minBytes: config.minBytes,
+        maxBytes: Math.max(1, Math.min(config.responseMaxBytes, memory.pooledFrameBytes - ENVELOPE_BYTES)),
+        ...request,
+      },
+      { timeoutMs: config.socketTimeoutMs + maxWaitMs, minVersion: MIN_FETCH_VERSION },
+      {
+        answered: (response, owner) => {
+          if (this.#link === link) this.#answered(response, owner, number, isFull)
+        },
+        // What becomes of the link tells the rest.
+        failed() {},
+      },
+    )
+  }
+
+  #answered(response: FetchResponse, owner: Retained, number: number, isFull: boolean): void {
+    this.#inFlight--
+    if (response.errorCode !== ErrorCode.NONE) {
+      this.#sessionFailed(response.errorCode, isFull)
+      return
+    }
+    this.#linkRecovered()
+    this.#round++
+    this.#working = 0
+    let bytes = 0
+    for (const { topicId, partitions } of response.responses) {
+      for (const answer of partitions) {
+        const partition = this.#session.get(topicId, answer.partitionIndex)
+        if (partition === undefined) continue
+        bytes += answer.records?.length ?? 0
+        this.#take(partition, answer, owner, number)
+      }
+    }
+    if (isFull) this.#session.opened(response.sessionId)
+    this.#services.counters.bytes += bytes
+    this.#lastBytes = bytes
+    if (bytes === 0) {
+      this.#link?.relax()
+      this.#services.quiet()
+    }
+    if (this.#working > 0) this.#watchGathering()
+    else this.#pump()
+  }
+
+  /** The leader has forgotten the session, or lost count: a new one is begun, at once where that can help. */
+  #sessionFailed(errorCode: number, isFull: boolean): void {
+    const { counters, env } = this.#services
+    counters.sessionErrors++
+    env.log.debug('A fetch session ended', { leader: this.leader, error: errorName(errorCode) })
+    this.#session.reset()
+    if (!isFull) {
+      this.#pump()
+      return
+    }
+    this.#connectTimer = env.timers.set(jittered(env, this.#services.config().backoffMs), () => {
+      this.#connectTimer = null
+      this.#pump()
+    })
+  }
+
+  #linkRecovered(): void {
+    if (this.#linkFailures >= SILENT_FAILURES) {
+      this.#services.env.log.info('A leader is reached again', { leader: this.leader })
+    }
+    this.#linkFailures = 0
+  }
+
+  // ------------------------------------------------------------------------------------- one partition
+
+  #take(partition: FollowedPartition, answer: Answer, owner: Retained, number: number): void {
+    const { asked, host } = partition
+    if (partition.phase !== 'ready' || asked === null || partition.askedIn > number) return
+    const position = partition.position()
+    if (position?.fetchOffset !== asked.fetchOffset) {
+      // It is an answer to a question that is out of date: the next request asks from where the log stands now.
+      this.#session.changed(partition)
+      return
+    }
+    const { counters } = this.#services
+    const { epoch, endOffset } = answer.divergingEpoch
+    if (answer.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
+      this.#work(partition, this.#meetBounds(partition, position.fetchOffset))
+    } else if (answer.errorCode !== ErrorCode.NONE) {
+      counters.partitionErrors++
+      this.#putOff(partition, errorName(answer.errorCode))
+    } else if (endOffset >= 0) {
+      counters.divergences++
+      this.#work(partition, host.diverged(epoch, endOffset, partition.leaderEpoch))
+    } else {
+      const { highWatermark, logStartOffset } = answer
+      const word = { epoch: partition.leaderEpoch, highWatermark, logStartOffset }
+      this.#work(partition, host.replicate(answer.records ?? NO_RECORDS, owner, word))
+    }
+  }
+
+  #work(partition: FollowedPartition, work: Promise<'ok' | 'fenced' | 'corrupt' | 'failed'>): void {
+    partition.phase = 'working'
+    partition.round = this.#round
+    this.#working++
+    this.#session.changed(partition)
+    work.then(
+      outcome => this.#worked(partition, outcome),
+      (error: unknown) => {
+        if (error instanceof AssertionError) this.#services.onFatal(error)
+        const why = error instanceof Error ? error.message : String(error)
+        this.#worked(partition, 'failed', why)
+      },
+    )
+  }
+
+  #worked(partition: FollowedPartition, outcome: 'ok' | 'fenced' | 'corrupt' | 'failed', why?: string): void {
+    const inTime = partition.round === this.#round && this.#working > 0
+    if (inTime) this.#working--
+    if (partition.phase === 'working') {
+      partition.phase = 'ready'
+      if (outcome === 'ok') this.#gotOn(partition)
+      else {
+        if (outcome === 'corrupt') this.#corrupt(partition)
+        this.#putOff(partition, why ?? outcome)
+      }
+    }
+    if (!inTime) this.#planPump()
+    else if (this.#working === 0) this.#pump()
+  }
+
+  #gotOn(partition: FollowedPartition): void {
+    if (partition.failures >= SILENT_FAILURES) {
+      this.#services.env.log.info('A partition is copied again', { partition: partition.host.name })
+    }
+    partition.failures = 0
+    this.#session.changed(partition)
+  }
+
+  #corrupt(partition: FollowedPartition): void {
+    this.#services.counters.corruptBatches++
+    this.#services.env.log.error(
+      'A leader sent records that are damaged; they are not stored, and fetched again. Look for a failing disk or memory there.',
+      { partition: partition.host.name, leader: this.leader, fetchOffset: partition.asked?.fetchOffset },
+    )
+  }
+
+  /** The offset that was asked for is not in the leader's log: its start has passed it, or its end lies before it. */
+  async #meetBounds(partition: FollowedPartition, fetchOffset: Offset): Promise<'ok' | 'fenced' | 'failed'> {
+    const link = this.#link
+    if (link === null) return 'failed'
+    const { brokerId, counters, env } = this.#services
+    const { host, leaderEpoch } = partition
+    const timeoutMs = this.#services.config().socketTimeoutMs
+    const bounds = await findLeaderBounds(link, { host, leaderEpoch, brokerId, timeoutMs })
+    if (bounds === null || partition.phase !== 'working') return 'failed'
+    const { start, end } = bounds
+    const fields = { partition: host.name, fetchOffset, leaderStart: start, leaderEnd: end.offset }
+    if (start > fetchOffset) {
+      counters.startsOver++
+      env.log.warn('The leader has deleted what this replica would copy next; its log starts over', fields)
+      return host.startOver(start, leaderEpoch)
+    }
+    if (end.offset >= fetchOffset) return 'failed'
+    counters.divergences++
+    env.log.warn('The leader has less than this replica: what is beyond its end is cut off', fields)
+    return host.diverged(end.epoch, end.offset, leaderEpoch)
+  }
+
+  // --------------------------------------------------------------------------------------------- waiting
+
+  /** Without a reason it is only not ready yet. */
+  #putOff(partition: FollowedPartition, reason: string | null = null): void {
+    const { env } = this.#services
+    const delayMs = growing(MIN_BACKOFF_MS, partition.failures, this.#services.config().backoffMs)
+    partition.failures++
+    if (partition.failures === SILENT_FAILURES && reason !== null) {
+      const fields = { partition: partition.host.name, leader: this.leader, reason }
+      env.log.warn('A partition cannot be copied from its leader; it is tried again and again', fields)
+    }
+    partition.phase = 'waiting'
+    partition.retryAtMs = env.clock.monotonicMs() + jittered(env, delayMs)
+    this.#waiting.add(partition)
+    this.#session.changed(partition)
+    this.#armRetry(partition.retryAtMs)
+  }
+
+  #armRetry(atMs: number): void {
+    if (atMs >= this.#retryTimerAtMs) return
+    const { timers, clock } = this.#services.env
+    if (this.#retryTimer !== null) timers.clear(this.#retryTimer)
+    this.#retryTimerAtMs = atMs
+    this.#retryTimer = timers.set(Math.max(0, atMs - clock.monotonicMs()), () => this.#retryDue())
+  }
+
+  #retryDue(): void {
+    this.#retryTimer = null
+    this.#retryTimerAtMs = Infinity
+    const nowMs = this.#services.env.clock.monotonicMs()
+    let earliestMs = Infinity
+    for (const partition of this.#waiting) {
+      if (partition.retryAtMs <= nowMs) this.#retry(partition)
+      else earliestMs = Math.min(earliestMs, partition.retryAtMs)
+    }
+    if (earliestMs < Infinity) this.#armRetry(earliestMs)
+    this.#pump()
+  }
+
+  #retry(partition: FollowedPartition): void {
+    this.#waiting.delete(partition)
+    if (partition.phase !== 'waiting') return
+    partition.phase = 'ready'
+    this.#session.changed(partition)
+  }
+
+  /** One timer that looks now and then, while answers come, whether one of their partitions holds up the others. */
+  #watchGathering(): void {
+    const { timers, clock } = this.#services.env
+    this.#gatherUntilMs = clock.monotonicMs() + GATHER_MS
+    this.#gatherTimer ??= timers.set(GATHER_MS, () => this.#checkGathering())
+  }
+
+  #checkGathering(): void {
+    this.#gatherTimer = null
+    if (this.#working === 0 || this.#stopped) return
+    const { timers, clock } = this.#services.env
+    const leftMs = this.#gatherUntilMs - clock.monotonicMs()
+    if (leftMs > 0) {
+      this.#gatherTimer = timers.set(leftMs, () => this.#checkGathering())
+      return
+    }
+    // The slow ones are in no round any more: the others go on, and they join when they are done.
+    this.#round++
+    this.#working = 0
+    this.#pump()
+  }
+}
+
+const NO_RECORDS = new Uint8Array(0)
+
+function growing(fromMs: number, failures: number, toMs: number): number {
+  return Math.min(toMs, fromMs * 2 ** Math.min(failures, 16))
+}
+
+function jittered({ random }: FetcherServices['env'], ms: number): number {
+  return ms * (0.5 + random.float() / 2)
+}
