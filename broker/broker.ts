@@ -27,6 +27,7 @@ import { type CleanerConfig } from './runtime/log-cleaner.ts'
 import { DEFAULT_PARTITION_MANAGER_CONFIG, PartitionManager } from './runtime/partition-manager.ts'
 import { ProducerIds } from './runtime/producer-ids.ts'
 import { Purgatory } from './runtime/purgatory.ts'
+import { NO_FETCHING, ReplicaRoles } from './runtime/replica-roles.ts'
 import { Topics } from './runtime/topics.ts'
 import { type ConnectionInfo, type Interceptor } from './server/handler.ts'
 import { type ServerLimits } from './server/limits.ts'
@@ -239,9 +240,17 @@ export class Broker {
       onFatal,
     })
     this.#started.push({ name: 'partitions', stop: clean => partitions.stop(clean) })
+    const roles = new ReplicaRoles({
+      metadata,
+      partitions,
+      brokerId,
+      brokerEpoch: () => -1,
+      fetching: NO_FETCHING,
+    })
     const topics = new Topics({
       metadata,
       partitions,
+      roles,
       brokerId,
       config,
       log: env.log,

@@ -15,6 +15,7 @@ import {
   writeCleanShutdown,
   writeMetaProperties,
 } from '../storage/metadata-files.ts'
+import { freshId } from './fresh-ids.ts'
 
 /** The data folder cannot be used; the message says why and what to do. */
 export class DataFolderError extends Error {
@@ -85,8 +86,8 @@ export class DataFolder {
     try {
       const known = await readMeta(options)
       if (known !== null) check(options, known)
-      const directoryId = known?.directoryId ?? freshId(options.env)
-      const clusterId = known?.clusterId ?? options.clusterId ?? freshId(options.env)
+      const directoryId = known?.directoryId ?? freshId(options.env.random)
+      const clusterId = known?.clusterId ?? options.clusterId ?? freshId(options.env.random)
       const meta = { clusterId, nodeId: options.nodeId, directoryId }
       if (known === null || known.directoryId === null) await writeMetaProperties(disk, options.path, meta)
       const clean = await readCleanShutdown(disk, options.path)
@@ -178,13 +179,5 @@ function check(options: DataFolderOptions, known: MetaProperties): void {
       `The data folder ${options.path} belongs to broker ${known.nodeId}, this is broker ${options.nodeId}. ` +
         `Start with broker id ${known.nodeId}, or give broker ${options.nodeId} a folder of its own.`,
     )
-  }
-}
-
-/** As Kafka makes ids: a random UUID in base64url. None begins with a dash, which tools would take for an option. */
-function freshId(env: Env): string {
-  for (;;) {
-    const id = Buffer.from(env.random.bytes(16)).toString('base64url')
-    if (!id.startsWith('-')) return id
   }
 }

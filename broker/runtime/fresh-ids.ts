@@ -31,3 +31,11 @@ export function freshUuid(random: Random): string {
 export function freshShortUuid(random: Random): string {
   return uuidBytes(random).toString('base64url')
 }
+
+/** As Kafka makes ids of clusters and folders: any 16 bytes in base64. None begins with a dash, as above. */
+export function freshId(random: Random): string {
+  for (;;) {
+    const id = Buffer.from(random.bytes(16)).toString('base64url')
+    if (!id.startsWith('-')) return id
+  }
+}

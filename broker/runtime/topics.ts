@@ -17,11 +17,14 @@ import { type ClusterMetadata, type Decided } from './cluster-metadata.ts'
 import { configProblem } from './config-rules.ts'
 import { logConfigOf } from './log-config.ts'
 import { type PartitionAssignment, type PartitionManager } from './partition-manager.ts'
+import { type ReplicaRoles } from './replica-roles.ts'
 
 export interface TopicsOptions {
   readonly metadata: ClusterMetadata
   readonly partitions: PartitionManager
   readonly brokerId: number
+  /** Told of every change of the image, and of every partition that was opened or removed. */
+  readonly roles: ReplicaRoles
   /** The static configuration. */
   readonly config: BrokerConfig
   readonly log: Log
@@ -56,8 +59,9 @@ export class Topics {
   /** What the controller must know of this broker and its cluster. */
   get surroundings(): Surroundings {
     const { values } = this.#config
+    const { metadata, brokerId } = this.#options
     return {
-      brokers: [this.#options.brokerId],
+      brokers: metadata.isAlone ? [brokerId] : metadata.image.brokers.active(),
       defaultPartitions: values['num.partitions'],
       defaultReplicationFactor: values['default.replication.factor'],
       configProblem: configProblem.topic,
@@ -75,6 +79,7 @@ export class Topics {
     }
     this.#unsubscribe = metadata.onChange(records => this.#changed(records))
     await partitions.start(assignments)
+    this.#options.roles.applyAll()
   }
 
   stop(): void {
@@ -115,6 +120,7 @@ export class Topics {
       if (record.type === 'broker-configs') configsTouched = true
     }
     if (configsTouched) this.#adoptConfig()
+    this.#options.roles.changed(records)
     for (const topicId of touched) this.#schedule(topicId)
   }
 
@@ -173,16 +179,37 @@ export class Topics {
     const local = this.#local.get(topicId) ?? new Set()
     if (topic === undefined) {
       this.#local.delete(topicId)
-      await Promise.all([...local].map(partition => partitions.delete(topicId, partition)))
+      await Promise.all([...local].map(partition => this.#remove(topicId, partition)))
       return
     }
     this.#local.set(topicId, local)
     if (local.size > 0) partitions.updateConfig(topicId, this.#logConfig(topic))
-    const missing = this.#ownPartitions(topic).filter(assignment => !local.has(assignment.partition))
+    const own = this.#ownPartitions(topic)
+    const missing = own.filter(assignment => !local.has(assignment.partition))
     await inParallel(missing, PARALLEL_CREATIONS, async assignment => {
       await partitions.create(assignment)
       local.add(assignment.partition)
     })
+    if (missing.length > 0) this.#applyRoles(topicId)
+    const wanted = new Set(own.map(({ partition }) => partition))
+    for (const partition of [...local]) {
+      if (wanted.has(partition)) continue
+      // Its replicas are elsewhere now.
+      local.delete(partition)
+      await this.#remove(topicId, partition)
+    }
+  }
+
+  async #remove(topicId: TopicId, partition: number): Promise<void> {
+    const { partitions, roles } = this.#options
+    roles.left(topicId, partition)
+    await partitions.delete(topicId, partition)
+  }
+
+  /** As the image is now: it may have moved on while files were being made. */
+  #applyRoles(topicId: TopicId): void {
+    const topic = this.#options.metadata.image.topicById(topicId)
+    if (topic !== undefined) this.#options.roles.applyTopic(topic)
   }
 
   #ownPartitions(topic: TopicImage): PartitionAssignment[] {
