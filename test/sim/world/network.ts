@@ -47,8 +47,8 @@ export class SimNetwork {
   readonly endpoints = new Set<Endpoint>()
   readonly #pace: LinkPace
   readonly #listeners = new Map<string, Listening>()
-  /** `from>to` of links that are cut. */
-  readonly #cut = new Set<string>()
+  /** By `from>to`: how often a link is cut; it heals when the last cut has. */
+  readonly #cut = new Map<string, number>()
   /** By `from>to`: how many times slower than usual. */
   readonly #slow = new Map<string, number>()
   readonly #down = new Set<string>()
@@ -168,12 +168,24 @@ export class SimNetwork {
 
   // ----------------------------------------------------------------------------------------------- links
 
-  cut(from: string, to: string): void {
-    this.#cut.add(`${from}>${to}`)
+  /** Until the returned function is called, or `heal`. */
+  cut(from: string, to: string): () => void {
+    const link = `${from}>${to}`
+    this.#cut.set(link, (this.#cut.get(link) ?? 0) + 1)
+    return () => {
+      const cuts = this.#cut.get(link) ?? 0
+      if (cuts > 1) this.#cut.set(link, cuts - 1)
+      else if (this.#cut.delete(link)) this.#wake()
+    }
   }
 
-  slow(from: string, to: string, factor: number): void {
-    this.#slow.set(`${from}>${to}`, factor)
+  /** Until the returned function is called, or `heal`. */
+  slow(from: string, to: string, factor: number): () => void {
+    const link = `${from}>${to}`
+    this.#slow.set(link, factor)
+    return () => {
+      if (this.#slow.get(link) === factor) this.#slow.delete(link)
+    }
   }
 
   heal(): void {

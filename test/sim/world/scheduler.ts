@@ -14,7 +14,16 @@ export interface SimEvent {
 }
 
 /** What the hash calls the kinds of events. */
-export const KIND = { timer: 1, turn: 2, network: 3, disk: 4, fault: 5, check: 6, process: 7 } as const
+export const KIND = {
+  timer: 1,
+  turn: 2,
+  network: 3,
+  disk: 4,
+  fault: 5,
+  check: 6,
+  process: 7,
+  store: 8,
+} as const
 
 /** Runs ready promise jobs at once. Node keeps it for its own loop; there is no public way to do it synchronously. */
 const drainJobs = (process as unknown as { _tickCallback(): void })._tickCallback
