@@ -259,6 +259,15 @@ export class PartitionHost implements Wakeable {
     return readPartition(this, this.#driver.replica, files, this.#services.log, request)
   }
 
+  /** Where fetches of followers wait: woken by what is written, and by changes of leadership. */
+  get replicaWaiters(): Wakeable {
+    const { replicaWaiters } = this.#driver
+    return {
+      addWaiter: waiter => replicaWaiters.add(waiter),
+      removeWaiter: waiter => replicaWaiters.delete(waiter),
+    }
+  }
+
   /** As `readableBytes`, for a follower. */
   replicableBytes(offset: Offset): number {
     if (this.#driver.unavailable !== null) return Infinity

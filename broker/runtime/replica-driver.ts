@@ -81,6 +81,10 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   readonly replica: Replica<Reply>
   readonly storage: PartitionLog
   readonly waiters = new Set<Waiter>()
+  /** Followers' fetches: they wait for what is written, committed or not, and for the end of the leadership. */
+  readonly replicaWaiters = new Set<Waiter>()
+  /** The epoch that it led in when followers were last woken, -1 for none. */
+  #epochToldToReplicas = -1
   /** For the queue of deadlines: a partition has one at most. */
   deadlineMs = Infinity
   heapIndex = -1
@@ -260,6 +264,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
 
   #written(): void {
     this.step({ type: 'written', endOffset: this.storage.writtenOffset })
+    for (const waiter of this.replicaWaiters) waiter.wake()
     if (!this.#sealed) return
     this.#sealed = false
     this.#onSegmentSealed()
@@ -492,6 +497,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
         if (this.#wakePending) {
           this.#wakePending = false
           for (const waiter of this.waiters) waiter.wake()
+          this.#wakeReplicas()
         }
         const outbox = this.#outbox
         this.#outbox = []
@@ -502,6 +508,15 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     } finally {
       this.#delivering = false
     }
+  }
+
+  /** Not for every high watermark: only when it leads no longer, or in another epoch. */
+  #wakeReplicas(): void {
+    const { isLeader, leaderEpoch } = this.replica
+    const epoch = isLeader && this.unavailable === null ? leaderEpoch : -1
+    if (epoch === this.#epochToldToReplicas) return
+    this.#epochToldToReplicas = epoch
+    for (const waiter of this.replicaWaiters) waiter.wake()
   }
 
   #answer(reply: ProduceReply<Reply>): void {
