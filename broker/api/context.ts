@@ -4,7 +4,6 @@
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type BrokerConfig } from '../config/broker-config.ts'
 import { type TopicImage } from '../controller/image.ts'
-import { type PartitionRecord } from '../controller/records.ts'
 import { type Env } from '../env.ts'
 import { type ClusterMetadata } from '../runtime/cluster-metadata.ts'
 import { type FetchSessions } from '../runtime/fetch-sessions.ts'
@@ -44,21 +43,6 @@ export const ALL_CLUSTER_OPERATIONS = bits(5, 7, 8, 9, 10, 11, 12)
 
 function bits(...operations: number[]): number {
   return operations.reduce((mask, operation) => mask | (1 << operation), 0)
-}
-
-/** Who leads a partition, as clients are told: nobody while its only files are out of order. */
-export function leadershipOf(
-  context: BrokerContext,
-  topic: TopicImage,
-  { partition, leader }: PartitionRecord,
-): { readonly errorCode: ErrorCode; readonly leaderId: number; readonly offlineReplicas: readonly number[] } {
-  const isOffline = context.partitions.offline.has(topic.topicId, partition)
-  const leaderId = isOffline && leader === context.brokerId ? -1 : leader
-  return {
-    errorCode: leaderId === -1 ? ErrorCode.LEADER_NOT_AVAILABLE : ErrorCode.NONE,
-    leaderId,
-    offlineReplicas: isOffline ? [context.brokerId] : [],
-  }
 }
 
 /**

@@ -13,8 +13,9 @@ import { ZERO_TOPIC_ID } from '../../client/protocol/types.ts'
 import { type TopicImage } from '../controller/image.ts'
 import { type PartitionRecord } from '../controller/records.ts'
 import { isInternalTopic, topicNameProblem } from '../controller/topic-names.ts'
-import { type ApiHandler } from '../server/handler.ts'
-import { ALL_TOPIC_OPERATIONS, type BrokerContext, leadershipOf } from './context.ts'
+import { type ApiHandler, type ConnectionInfo } from '../server/handler.ts'
+import { leadershipOf } from './brokers.ts'
+import { ALL_TOPIC_OPERATIONS, type BrokerContext } from './context.ts'
 
 type Response = Input<typeof DescribeTopicPartitionsResponse>
 type ResponseTopic = Response['topics'][number]
@@ -22,10 +23,17 @@ type ResponseTopic = Response['topics'][number]
 export function describeTopicPartitionsHandler(
   context: BrokerContext,
 ): ApiHandler<DescribeTopicPartitionsRequest, Response> {
-  return { api: API.DescribeTopicPartitions, handle: request => describe(context, request) }
+  return {
+    api: API.DescribeTopicPartitions,
+    handle: (request, { connection }) => describe(context, request, connection),
+  }
 }
 
-function describe(context: BrokerContext, request: DescribeTopicPartitionsRequest): Response {
+function describe(
+  context: BrokerContext,
+  request: DescribeTopicPartitionsRequest,
+  client: ConnectionInfo,
+): Response {
   const { image } = context.metadata
   const { cursor } = request
   if (cursor !== null && !isCursorOf(request.topics, cursor)) {
@@ -59,7 +67,7 @@ function describe(context: BrokerContext, request: DescribeTopicPartitionsReques
       name,
       topicId: topic.topicId,
       isInternal: isInternalTopic(name),
-      partitions: partitions.map(partition => describePartition(context, topic, partition)),
+      partitions: partitions.map(partition => describePartition(context, client, topic, partition)),
       topicAuthorizedOperations: ALL_TOPIC_OPERATIONS,
     })
     const next = from + partitions.length
@@ -93,10 +101,11 @@ function unknown(name: string): ResponseTopic {
 
 function describePartition(
   context: BrokerContext,
+  client: ConnectionInfo,
   topic: TopicImage,
   partition: PartitionRecord,
 ): ResponseTopic['partitions'][number] {
-  const { errorCode, leaderId, offlineReplicas } = leadershipOf(context, topic, partition)
+  const { errorCode, leaderId, offlineReplicas } = leadershipOf(context, client, topic, partition)
   return {
     errorCode,
     partitionIndex: partition.partition,

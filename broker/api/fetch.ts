@@ -16,6 +16,7 @@ import { type PartitionHost } from '../runtime/partition-host.ts'
 import { type FetchOutcome, type Isolation } from '../runtime/partition-types.ts'
 import { type DelayedOperation } from '../runtime/purgatory.ts'
 import { type ApiHandler, NO_RESPONSE, type NoResponse, type RequestContext } from '../server/handler.ts'
+import { nodeEndpoints } from './brokers.ts'
 import { type BrokerContext, partitionOf } from './context.ts'
 
 type Response = Input<typeof FetchResponse>
@@ -212,10 +213,9 @@ class FetchOperation implements DelayedOperation {
   #finish(sessionId: number, responses: ResponseTopic[]): Response {
     const { apiVersion, connection } = this.#requestContext
     const response = { errorCode: ErrorCode.NONE, sessionId, responses }
-    if (apiVersion < LEADER_HINT_SINCE || !responses.some(hintsLeader)) return response
-    const endpoint = this.#context.endpoint(connection)
-    const rack = this.#context.config.values['broker.rack']
-    return { ...response, nodeEndpoints: [{ nodeId: this.#context.brokerId, ...endpoint, rack }] }
+    const leaders = apiVersion < LEADER_HINT_SINCE ? [] : responses.flatMap(hintedLeaders)
+    if (leaders.length === 0) return response
+    return { ...response, nodeEndpoints: nodeEndpoints(this.#context, connection, leaders) }
   }
 
   /** Partitions that follow one another in one topic share its entry. */
@@ -295,8 +295,8 @@ function namesLeader(error: number): boolean {
   return error === ErrorCode.NOT_LEADER_OR_FOLLOWER || error === ErrorCode.FENCED_LEADER_EPOCH
 }
 
-function hintsLeader({ partitions }: ResponseTopic): boolean {
-  return partitions.some(partition => partition.currentLeader !== undefined)
+function hintedLeaders({ partitions }: ResponseTopic): number[] {
+  return partitions.flatMap(({ currentLeader }) => currentLeader?.leaderId ?? [])
 }
 
 function failed(error: ErrorCode): FetchOutcome {

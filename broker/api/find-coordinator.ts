@@ -11,6 +11,7 @@ import {
 } from '../../client/protocol/messages/find-coordinator.ts'
 import { type Input } from '../../client/protocol/schema.ts'
 import { type ApiHandler, type RequestContext } from '../server/handler.ts'
+import { servingNode } from './brokers.ts'
 import { type BrokerContext } from './context.ts'
 
 type Response = Input<typeof FindCoordinatorResponse>
@@ -50,11 +51,12 @@ async function find(
   if (keyType !== KEY_GROUP) return nowhere(key, ErrorCode.INVALID_REQUEST, unserved(keyType))
   const { broker, refusal } = await context.groups.lookup(key)
   if (refusal !== null) return nowhere(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, refusal.message)
-  if (broker !== context.brokerId) {
-    const message = `Broker ${broker} coordinates the group, and is not known here.`
+  const node = servingNode(context, connection, broker)
+  if (node === null) {
+    const message = `Broker ${broker} coordinates the group, and cannot be reached by clients at this time.`
     return nowhere(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, message)
   }
-  const { host, port } = context.endpoint(connection)
+  const { host, port } = node
   return { key, nodeId: broker, host, port, errorCode: ErrorCode.NONE, errorMessage: null }
 }
 

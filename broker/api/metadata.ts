@@ -12,12 +12,12 @@ import { type TopicImage } from '../controller/image.ts'
 import { type PartitionRecord } from '../controller/records.ts'
 import { GROUP_OFFSETS_TOPIC, isInternalTopic, topicNameProblem } from '../controller/topic-names.ts'
 import { onceEach } from '../runtime/once-each.ts'
-import { type ApiHandler, type RequestContext } from '../server/handler.ts'
+import { type ApiHandler, type ConnectionInfo, type RequestContext } from '../server/handler.ts'
+import { controllerId, leadershipOf, servingNodes } from './brokers.ts'
 import {
   ALL_CLUSTER_OPERATIONS,
   ALL_TOPIC_OPERATIONS,
   type BrokerContext,
-  leadershipOf,
   OPERATIONS_NOT_ASKED,
 } from './context.ts'
 import { createTopics } from './create-topics.ts'
@@ -95,24 +95,24 @@ function answer(
   { apiVersion, connection }: RequestContext,
   errors: ReadonlyMap<string, ErrorCode>,
 ): Response {
-  const { host, port } = context.endpoint(connection)
   const operations = request.includeTopicAuthorizedOperations ? ALL_TOPIC_OPERATIONS : OPERATIONS_NOT_ASKED
   const topics: ResponseTopic[] = []
   if (wantsAll(request, apiVersion)) {
-    for (const topic of context.metadata.image.topics()) topics.push(known(context, topic, operations))
+    for (const topic of context.metadata.image.topics())
+      topics.push(known(context, connection, topic, operations))
   } else {
     for (const { item: asked } of onceEach(request.topics ?? [], keyOf)) {
       // Versions 10 and 11 have room for ids in the request, and none for an answer without a name.
       const { name, topicId } = asked
       if ((name === null || topicId !== ZERO_TOPIC_ID) && apiVersion < BY_TOPIC_ID_SINCE) {
         topics.push(unknown(ErrorCode.INVALID_REQUEST, name ?? '', topicId))
-      } else topics.push(describe(context, asked, errors, operations))
+      } else topics.push(describe(context, connection, asked, errors, operations))
     }
   }
   return {
-    brokers: [{ nodeId: context.brokerId, host, port, rack: context.config.values['broker.rack'] }],
+    brokers: servingNodes(context, connection).map(({ brokerId: nodeId, ...node }) => ({ nodeId, ...node })),
     clusterId: context.clusterId,
-    controllerId: context.brokerId,
+    controllerId: controllerId(context),
     topics,
     clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
       ? ALL_CLUSTER_OPERATIONS
@@ -128,6 +128,7 @@ function keyOf({ name, topicId }: { readonly topicId: TopicId; readonly name: st
 
 function describe(
   context: BrokerContext,
+  client: ConnectionInfo,
   asked: { readonly topicId: TopicId; readonly name: string | null },
   errors: ReadonlyMap<string, ErrorCode>,
   operations: number,
@@ -137,10 +138,10 @@ function describe(
     const topic = image.topicById(asked.topicId)
     return topic === undefined
       ? unknown(ErrorCode.UNKNOWN_TOPIC_ID, null, asked.topicId)
-      : known(context, topic, operations)
+      : known(context, client, topic, operations)
   }
   const topic = image.topic(asked.name)
-  if (topic !== undefined) return known(context, topic, operations)
+  if (topic !== undefined) return known(context, client, topic, operations)
   const invalid = topicNameProblem(asked.name)?.error === ErrorCode.INVALID_TOPIC_EXCEPTION
   const error = invalid
     ? ErrorCode.INVALID_TOPIC_EXCEPTION
@@ -152,39 +153,57 @@ function unknown(errorCode: ErrorCode, name: string | null, topicId: TopicId): R
   return { errorCode, name, topicId, partitions: [] }
 }
 
-function known(context: BrokerContext, topic: TopicImage, topicAuthorizedOperations: number): ResponseTopic {
+function known(
+  context: BrokerContext,
+  client: ConnectionInfo,
+  topic: TopicImage,
+  topicAuthorizedOperations: number,
+): ResponseTopic {
   return {
     errorCode: ErrorCode.NONE,
     name: topic.name,
     topicId: topic.topicId,
     isInternal: isInternalTopic(topic.name),
-    partitions: partitionsOf(context, topic),
+    partitions: partitionsOf(context, client, topic),
     topicAuthorizedOperations,
   }
 }
 
-/** The image of a topic is never changed, only replaced: what is made from one is made once. */
-const partitionsByImage = new WeakMap<TopicImage, ResponseTopic['partitions']>()
+interface Described {
+  readonly listenerName: string
+  /** The brokers under which it was made: another array after everything that happens to one of them. */
+  readonly brokers: readonly number[]
+  readonly partitions: ResponseTopic['partitions']
+}
 
-function partitionsOf(context: BrokerContext, topic: TopicImage): ResponseTopic['partitions'] {
+/** The image of a topic is never changed, only replaced: what is made from one is made once, until brokers change. */
+const describedByImage = new WeakMap<TopicImage, Described>()
+
+function partitionsOf(
+  context: BrokerContext,
+  client: ConnectionInfo,
+  topic: TopicImage,
+): ResponseTopic['partitions'] {
   const describe = (partition: PartitionRecord): ResponseTopic['partitions'][number] =>
-    describePartition(context, topic, partition)
+    describePartition(context, client, topic, partition)
   // What is offline is not in the image, and rare.
   if (context.partitions.offline.hasTopic(topic.topicId)) return topic.partitions.map(describe)
-  let partitions = partitionsByImage.get(topic)
-  if (partitions === undefined) {
-    partitions = topic.partitions.map(describe)
-    partitionsByImage.set(topic, partitions)
-  }
+  const { listenerName } = client
+  const brokers = context.metadata.image.brokers.active()
+  const known = describedByImage.get(topic)
+  if (known?.listenerName === listenerName && known.brokers === brokers) return known.partitions
+  const partitions = topic.partitions.map(describe)
+  describedByImage.set(topic, { listenerName, brokers, partitions })
   return partitions
 }
 
 function describePartition(
   context: BrokerContext,
+  client: ConnectionInfo,
   topic: TopicImage,
   partition: PartitionRecord,
 ): ResponseTopic['partitions'][number] {
-  const { errorCode, leaderId, offlineReplicas } = leadershipOf(context, topic, partition)
+  const { errorCode, leaderId, offlineReplicas } = leadershipOf(context, client, topic, partition)
   return {
     errorCode,
     partitionIndex: partition.partition,

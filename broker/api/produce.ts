@@ -23,6 +23,7 @@ import { type TopicImage } from '../controller/image.ts'
 import { isInternalTopic } from '../controller/topic-names.ts'
 import { type Acks, type ProduceOutcome } from '../runtime/partition-types.ts'
 import { type ApiHandler, NO_RESPONSE, type NoResponse, type RequestContext } from '../server/handler.ts'
+import { nodeEndpoints } from './brokers.ts'
 import { type BrokerContext, partitionOf } from './context.ts'
 
 type Response = Input<typeof ProduceResponse>
@@ -180,13 +181,12 @@ class ProduceOperation {
     }
     const responses = this.#responses
     if (this.#worst === ErrorCode.NONE) return { responses }
-    const hints = responses.some(topic =>
-      topic.partitionResponses.some(partition => partition.currentLeader !== undefined),
+    const leaders = responses.flatMap(topic =>
+      topic.partitionResponses.flatMap(({ currentLeader }) => currentLeader?.leaderId ?? []),
     )
-    if (!hints) return { responses }
-    const endpoint = this.#context.endpoint(this.#requestContext.connection)
-    const rack = this.#context.config.values['broker.rack']
-    return { responses, nodeEndpoints: [{ nodeId: this.#context.brokerId, ...endpoint, rack }] }
+    if (leaders.length === 0) return { responses }
+    const { connection } = this.#requestContext
+    return { responses, nodeEndpoints: nodeEndpoints(this.#context, connection, leaders) }
   }
 }
 

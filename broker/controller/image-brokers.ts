@@ -72,7 +72,7 @@ export class ClusterBrokers {
     return this.isUnfenced(broker) && this.#states.get(broker)!.shuttingDown === false
   }
 
-  /** Ids of those that are active, in order. */
+  /** Ids of those that are active, in order. Another array after every record about brokers. */
   active(): readonly number[] {
     this.#active ??= this.registered()
       .map(({ broker }) => broker)
