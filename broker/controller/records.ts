@@ -117,6 +117,7 @@ export type Condition =
       readonly partition: number
       readonly revision: number
     }
+  | { readonly type: 'partition-exists'; readonly topicId: TopicId; readonly partition: number }
   /** The broker is registered, under this very epoch. */
   | { readonly type: 'broker-epoch'; readonly broker: number; readonly brokerEpoch: number }
   | { readonly type: 'broker-not-registered'; readonly broker: number }
@@ -165,7 +166,13 @@ export function stepsBefore(
   if (records.length + decisive.length + conditions.length <= MAX_STEP_SIZE) {
     return [{ conditions, records: [...records, ...decisive] }]
   }
-  return [...pieces(records), { conditions, records: decisive }]
+  const [first] = records
+  // What sweeps up after others begins with the first piece.
+  const isWhole: Condition[] =
+    first?.type === 'partition'
+      ? [{ type: 'partition-exists', topicId: first.topicId, partition: first.partition }]
+      : []
+  return [...pieces(records), { conditions: [...conditions, ...isWhole], records: decisive }]
 }
 
 /** The same with `decisive` first: what follows is only swept up. */

@@ -86,6 +86,10 @@ export class ClusterKeys {
         return absent(`topics/${condition.name}`)
       case 'partition-unchanged':
         return at(partitionKey(condition.topicId, condition.partition), condition.revision)
+      case 'partition-exists': {
+        const key = this.prefix + partitionKey(condition.topicId, condition.partition)
+        return { key, target: 'version', op: '>', value: 0 }
+      }
       case 'broker-epoch':
         return since(liveKey(condition.broker), condition.brokerEpoch)
       case 'broker-not-registered':
