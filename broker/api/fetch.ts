@@ -5,16 +5,19 @@
  * Limits: the first partition of the request that has anything yields at least one batch, however large; everything
  * behind it stays inside what is left of the request's limit. Partitions are read in the order of the request, or of
  * the session, which puts those that yielded something last.
+ *
+ * Followers fetch by the same request. What they ask for tells what they have; they read up to the end of what is
+ * written, and are woken by writes, not by commits. Who is no replica of a partition reads nothing of it.
  */
 import { API } from '../../client/protocol/apis.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type FetchRequest, type FetchResponse } from '../../client/protocol/messages/fetch.ts'
 import { type Input } from '../../client/protocol/schema.ts'
-import { type Offset } from '../../client/protocol/types.ts'
+import { type BrokerId, type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
 import { type FetchPlan, type FetchPosition, type FetchSession } from '../runtime/fetch-sessions.ts'
 import { type PartitionHost } from '../runtime/partition-host.ts'
 import { type FetchOutcome, type Isolation } from '../runtime/partition-types.ts'
-import { type DelayedOperation } from '../runtime/purgatory.ts'
+import { type DelayedOperation, type Wakeable } from '../runtime/purgatory.ts'
 import { type ApiHandler, NO_RESPONSE, type NoResponse, type RequestContext } from '../server/handler.ts'
 import { nodeEndpoints } from './brokers.ts'
 import { type BrokerContext, partitionOf } from './context.ts'
@@ -26,6 +29,8 @@ type Plan = Exclude<FetchPlan, { kind: 'refused' }>
 
 /** From this version on topics are named by id, and by id alone. */
 const BY_TOPIC_ID_SINCE = 13
+/** From this version on a consumer may be served by a follower (KIP-392). */
+const FROM_FOLLOWERS_SINCE = 11
 /** From this version on an error may name the leader and its endpoint (KIP-951). */
 const LEADER_HINT_SINCE = 16
 
@@ -43,6 +48,21 @@ export function fetchHandler(context: BrokerContext): ApiHandler<FetchRequest, R
   }
 }
 
+/** Another broker that copies what this one leads. */
+interface Follower {
+  readonly replica: BrokerId
+  /** -1 in versions that do not say. */
+  readonly brokerEpoch: number
+}
+
+/** Which of the two places the id is in depends on the version (KIP-903). */
+function followerOf({ replicaId, replicaState }: FetchRequest): Follower | null {
+  if (replicaState.replicaId >= 0) {
+    return { replica: replicaState.replicaId as BrokerId, brokerEpoch: replicaState.replicaEpoch }
+  }
+  return replicaId >= 0 ? { replica: replicaId as BrokerId, brokerEpoch: -1 } : null
+}
+
 /** One fetch on its way: at once, or after a while in the purgatory. */
 class FetchOperation implements DelayedOperation {
   readonly #context: BrokerContext
@@ -53,7 +73,9 @@ class FetchOperation implements DelayedOperation {
   readonly #maxWaitMs: number
   readonly #minBytes: number
   readonly #maxBytes: number
-  readonly #isReplica: boolean
+  /** Null: a consumer asks. */
+  readonly #replica: Follower | null
+  readonly #allowFollower: boolean
   #resolve: ((response: Response | NoResponse | Promise<Response>) => void) | null = null
 
   constructor(
@@ -71,28 +93,64 @@ class FetchOperation implements DelayedOperation {
     this.#maxWaitMs = request.maxWaitMs
     this.#maxBytes = Math.min(request.maxBytes, context.config.values['fetch.max.bytes'])
     this.#minBytes = Math.min(request.minBytes, this.#maxBytes)
-    this.#isReplica = Math.max(request.replicaId, request.replicaState.replicaId) >= 0
+    this.#replica = followerOf(request)
+    this.#allowFollower = this.#replica === null && requestContext.apiVersion >= FROM_FOLLOWERS_SINCE
   }
 
   start(): Response | Promise<Response | NoResponse> {
+    if (this.#replica !== null) this.#takeNote(this.#replica)
     if (this.#maxWaitMs <= 0 || this.#minBytes <= 0 || this.#isReady()) return this.#read()
     return new Promise(resolve => {
       this.#resolve = resolve
-      const hosts: PartitionHost[] = []
-      for (const position of this.#plan.positions) {
-        const host = this.#host(position)
-        if (typeof host !== 'number') hosts.push(host)
+      const waiting = this.#context.purgatory.wait(this, this.#wakeables(), this.#maxWaitMs)
+      const session = this.#plan.kind === 'incremental' ? this.#plan.session : null
+      if (session !== null) {
+        session.endWait = () => {
+          waiting.cancel()
+          this.#answer(this.#read())
+        }
       }
-      const waiting = this.#context.purgatory.wait(this, hosts, this.#maxWaitMs)
       const forget = this.#requestContext.onClose(() => {
         waiting.cancel()
         this.#answer(NO_RESPONSE)
       })
-      this.#forget = forget
+      this.#forget = () => {
+        forget()
+        if (session !== null) session.endWait = null
+      }
     })
   }
 
   #forget: () => void = () => {}
+
+  #wakeables(): Wakeable[] {
+    const wakeables: Wakeable[] = []
+    for (const position of this.#plan.positions) {
+      const host = this.#host(position)
+      if (typeof host !== 'number') wakeables.push(this.#replica === null ? host : host.replicaWaiters)
+    }
+    return wakeables
+  }
+
+  /** What a follower asks for tells what it has: its leaders hear of it before anything is read. */
+  #takeNote({ replica, brokerEpoch }: Follower): void {
+    for (const position of this.#plan.positions) {
+      const host = this.#host(position)
+      if (typeof host === 'number') continue
+      const error = host.replicaFetched({
+        replica,
+        brokerEpoch,
+        fetchOffset: position.fetchOffset as Offset,
+        lastFetchedEpoch: position.lastFetchedEpoch,
+        logStartOffset: position.logStartOffset as Offset,
+        leaderEpoch: position.currentLeaderEpoch,
+      })
+      if (error !== ErrorCode.NONE) this.#refused.set(position, error)
+    }
+  }
+
+  /** Partitions in which this follower is not served, with the reason. */
+  readonly #refused = new Map<FetchPosition, ErrorCode>()
 
   tryComplete(): boolean {
     if (!this.#isReady()) return false
@@ -112,7 +170,6 @@ class FetchOperation implements DelayedOperation {
   }
 
   #host(position: FetchPosition): PartitionHost | ErrorCode {
-    if (this.#isReplica) return ErrorCode.NOT_LEADER_OR_FOLLOWER
     const { image } = this.#context.metadata
     return this.#byTopicId
       ? partitionOf(
@@ -132,13 +189,29 @@ class FetchOperation implements DelayedOperation {
     for (const position of positions) {
       const host = this.#host(position)
       if (typeof host === 'number') return true
-      if (host.checkLeader(position.currentLeaderEpoch) !== ErrorCode.NONE) return true
-      // Only a read can tell whether the logs diverge; the epochs differ rarely.
-      if (position.lastFetchedEpoch >= 0 && position.lastFetchedEpoch !== host.leaderEpoch) return true
-      bytes += host.readableBytes(position.fetchOffset as Offset, this.#isolation)
+      const readable =
+        this.#replica === null ? this.#readable(host, position) : this.#replicable(host, position)
+      bytes += readable
       if (bytes >= this.#minBytes) return true
     }
     return false
+  }
+
+  /** Infinity where the answer is an error, or something else that must not wait. */
+  #readable(host: PartitionHost, position: FetchPosition): number {
+    const { currentLeaderEpoch, fetchOffset } = position
+    const error = host.checkLeader(currentLeaderEpoch)
+    const isServed =
+      error === ErrorCode.NONE || (this.#allowFollower && followerServes(host, currentLeaderEpoch))
+    if (!isServed || diverges(host, position)) return Infinity
+    return host.readableBytes(fetchOffset as Offset, this.#isolation)
+  }
+
+  #replicable(host: PartitionHost, position: FetchPosition): number {
+    if (this.#refused.has(position)) return Infinity
+    if (host.checkLeader(position.currentLeaderEpoch) !== ErrorCode.NONE) return Infinity
+    if (diverges(host, position)) return Infinity
+    return host.replicableBytes(position.fetchOffset as Offset)
   }
 
   /** Without a promise as long as every partition answers from memory. */
@@ -170,14 +243,18 @@ class FetchOperation implements DelayedOperation {
   #readOne(position: FetchPosition, reading: Reading): FetchOutcome | Promise<FetchOutcome> {
     const host = this.#host(position)
     if (typeof host === 'number') return failed(host)
-    return host.read({
+    const request = {
       offset: position.fetchOffset as Offset,
       maxBytes: Math.min(position.maxBytes, reading.remaining),
       isolation: this.#isolation,
       currentLeaderEpoch: position.currentLeaderEpoch,
       lastFetchedEpoch: position.lastFetchedEpoch,
       atLeastOne: reading.isEmpty,
-    })
+      allowFollower: this.#allowFollower,
+    }
+    if (this.#replica === null) return host.read(request)
+    const refusal = this.#refused.get(position)
+    return refusal === undefined ? host.readForReplica(request) : failed(refusal)
   }
 
   #respond(reading: Reading): Response {
@@ -192,7 +269,8 @@ class FetchOperation implements DelayedOperation {
     let sessionId = 0
     if (plan.kind === 'full') {
       for (const [index, outcome] of reading.outcomes.entries()) remember(positions[index]!, outcome)
-      sessionId = this.#context.fetchSessions.create(positions, this.#byTopicId)?.id ?? 0
+      const isReplica = this.#replica !== null
+      sessionId = this.#context.fetchSessions.create(positions, this.#byTopicId, isReplica)?.id ?? 0
     }
     return this.#finish(sessionId, responses)
   }
@@ -289,6 +367,24 @@ function remember(position: FetchPosition, outcome: FetchOutcome): void {
   const broken = outcome.error !== ErrorCode.NONE || outcome.divergingEpoch !== null
   position.sentHighWatermark = broken ? -1 : outcome.highWatermark
   position.sentLogStartOffset = outcome.logStartOffset
+}
+
+/** A follower answers consumers of its own epoch, or who do not say one. */
+function followerServes(host: PartitionHost, currentLeaderEpoch: number): boolean {
+  return (
+    host.online &&
+    host.role === 'follower' &&
+    (currentLeaderEpoch === -1 || currentLeaderEpoch === host.leaderEpoch)
+  )
+}
+
+/** The read will say where the logs part, or that it cannot say. In the newest epoch, as nearly always, nothing parts. */
+function diverges(host: PartitionHost, { lastFetchedEpoch, fetchOffset }: FetchPosition): boolean {
+  if (lastFetchedEpoch < 0) return false
+  const { epochs, logEndOffset } = host.state
+  if (lastFetchedEpoch === epochs.latestEpoch) return fetchOffset > logEndOffset
+  const end = epochs.endOffsetFor(lastFetchedEpoch as LeaderEpoch, logEndOffset)
+  return end === null || end.epoch !== lastFetchedEpoch || end.endOffset < fetchOffset
 }
 
 function namesLeader(error: number): boolean {

@@ -10,6 +10,7 @@ import {
 } from '../../client/protocol/messages/list-offsets.ts'
 import { type Input } from '../../client/protocol/schema.ts'
 import { onceEach } from '../runtime/once-each.ts'
+import { type PartitionHost } from '../runtime/partition-host.ts'
 import { type Isolation } from '../runtime/partition-types.ts'
 import { type ApiHandler } from '../server/handler.ts'
 import { type BrokerContext, partitionOf } from './context.ts'
@@ -19,6 +20,7 @@ type Response = Input<typeof ListOffsetsResponse>
 type ResponsePartition = Response['topics'][number]['partitions'][number]
 type AskedPartition = ListOffsetsRequest['topics'][number]['partitions'][number]
 
+const LATEST = -1
 const EARLIEST = -2
 const EARLIEST_LOCAL = -4
 const LATEST_TIERED = -5
@@ -28,13 +30,20 @@ const LEADER_EPOCH_SINCE = 4
 
 /** Since which version of the API each special timestamp is known. */
 const SPECIAL_SINCE: ReadonlyMap<number, number> = new Map([
-  [-1, 1],
+  [LATEST, 1],
   [EARLIEST, 1],
   [-3, 7],
   [EARLIEST_LOCAL, 8],
   [LATEST_TIERED, 9],
   [EARLIEST_PENDING_UPLOAD, 11],
 ])
+
+interface Asker {
+  readonly isolation: Isolation
+  readonly apiVersion: number
+  /** Negative: a client. */
+  readonly replicaId: number
+}
 
 export function listOffsetsHandler(context: BrokerContext): ApiHandler<ListOffsetsRequest, Response> {
   return {
@@ -50,7 +59,7 @@ export function listOffsetsHandler(context: BrokerContext): ApiHandler<ListOffse
       const listed = await sideBySide(context.env.timers, all, ({ topic: { name }, item, isDuplicate }) =>
         isDuplicate
           ? failed(item, ErrorCode.INVALID_REQUEST)
-          : listOne(context, name, item, isolation, apiVersion),
+          : listOne(context, name, item, { isolation, apiVersion, replicaId: request.replicaId }),
       )
       for (const [index, { topic }] of all.entries()) topic.partitions.push(listed[index]!)
       return { topics: topics.map(({ name, partitions }) => ({ name, partitions })) }
@@ -62,14 +71,20 @@ async function listOne(
   context: BrokerContext,
   name: string,
   asked: AskedPartition,
-  isolation: Isolation,
-  apiVersion: number,
+  { isolation, apiVersion, replicaId }: Asker,
 ): Promise<ResponsePartition> {
   const { partitionIndex, timestamp, currentLeaderEpoch } = asked
-  const host = partitionOf(context, context.metadata.image.topic(name), partitionIndex)
+  const topic = context.metadata.image.topic(name)
+  const host = partitionOf(context, topic, partitionIndex)
   if (typeof host === 'number') return failed(asked, host)
   if (timestamp < 0 && apiVersion < (SPECIAL_SINCE.get(timestamp) ?? Number.POSITIVE_INFINITY)) {
     return failed(asked, ErrorCode.UNSUPPORTED_VERSION)
+  }
+  if (replicaId >= 0) {
+    // Who only says that it is a replica is told nothing of what is not committed.
+    const isReplica = topic?.partitions[partitionIndex]?.replicas.includes(replicaId) === true
+    if (!isReplica) return failed(asked, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+    if (timestamp === LATEST) return listEnd(host, asked)
   }
   if (timestamp === LATEST_TIERED || timestamp === EARLIEST_PENDING_UPLOAD) {
     const error = host.checkLeader(currentLeaderEpoch)
@@ -84,6 +99,15 @@ async function listOne(
     offset: outcome.offset,
     leaderEpoch: apiVersion >= LEADER_EPOCH_SINCE ? outcome.leaderEpoch : -1,
   }
+}
+
+/** A follower asks where the log ends, and not up to where it is committed. */
+function listEnd(host: PartitionHost, asked: AskedPartition): ResponsePartition {
+  const error = host.checkLeader(asked.currentLeaderEpoch)
+  if (error !== ErrorCode.NONE) return failed(asked, error)
+  const { partitionIndex } = asked
+  const offset = host.state.writtenOffset
+  return { partitionIndex, errorCode: error, timestamp: -1, offset, leaderEpoch: host.leaderEpoch }
 }
 
 /** Also the way to say, without an error, that there is no such offset. */

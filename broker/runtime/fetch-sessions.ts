@@ -20,6 +20,8 @@ export class FetchPosition {
   maxBytes: number
   currentLeaderEpoch: number
   lastFetchedEpoch: number
+  /** Of a follower: where its log starts. -1: it does not say. */
+  logStartOffset: number
   /** What the last answer of the session said; -1 when the next one must say it again. */
   sentHighWatermark = -1
   sentLogStartOffset = -1
@@ -32,6 +34,7 @@ export class FetchPosition {
     this.maxBytes = from.partitionMaxBytes
     this.currentLeaderEpoch = epochOf(from.currentLeaderEpoch)
     this.lastFetchedEpoch = epochOf(from.lastFetchedEpoch)
+    this.logStartOffset = from.logStartOffset ?? -1
   }
 
   moveTo(from: AskedPartition): void {
@@ -39,6 +42,7 @@ export class FetchPosition {
     this.maxBytes = from.partitionMaxBytes
     this.currentLeaderEpoch = epochOf(from.currentLeaderEpoch)
     this.lastFetchedEpoch = epochOf(from.lastFetchedEpoch)
+    this.logStartOffset = from.logStartOffset ?? -1
   }
 }
 
@@ -53,6 +57,7 @@ export interface AskedPartition {
   readonly partitionMaxBytes: number
   readonly currentLeaderEpoch: number
   readonly lastFetchedEpoch: number
+  readonly logStartOffset?: number
 }
 
 /** The part of a fetch request that sessions are about. */
@@ -97,17 +102,27 @@ export class FetchSession {
   readonly id: number
   /** Topics are named by id (Fetch 13 and later); one session cannot mix the two. */
   readonly byTopicId: boolean
+  /** A follower's: what it has missed is said again, and it has room before any consumer's. */
+  readonly isReplica: boolean
   readonly createdMs: number
   lastUsedMs: number
+  /** Answers the request of the session that waits, if any: a session has one question at a time. */
+  endWait: (() => void) | null = null
   /** That the next request must carry. */
   epoch = 1
   /** In the order in which they are read. */
   readonly #positions = new Map<string, FetchPosition>()
   #list: FetchPosition[] | null = null
 
-  constructor(id: number, byTopicId: boolean, nowMs: number, positions: readonly FetchPosition[]) {
+  constructor(
+    id: number,
+    kind: { readonly byTopicId: boolean; readonly isReplica: boolean },
+    nowMs: number,
+    positions: readonly FetchPosition[],
+  ) {
     this.id = id
-    this.byTopicId = byTopicId
+    this.byTopicId = kind.byTopicId
+    this.isReplica = kind.isReplica
     this.createdMs = nowMs
     this.lastUsedMs = nowMs
     for (const position of positions) this.#positions.set(this.#key(position), position)
@@ -142,6 +157,8 @@ export class FetchSession {
         const known = this.#positions.get(key)
         if (known !== undefined) {
           known.moveTo(asked)
+          // A follower may have dropped the answer that said it.
+          if (this.isReplica) known.sentHighWatermark = -1
           continue
         }
         this.#positions.set(key, new FetchPosition(topic, topicId, asked))
@@ -191,6 +208,7 @@ export class FetchSessions {
       return { kind: 'refused', error: ErrorCode.INVALID_FETCH_SESSION_EPOCH }
     if (session.byTopicId !== byTopicId)
       return { kind: 'refused', error: ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR }
+    session.endWait?.()
     session.update(request)
     if (session.size === 0) {
       this.#sessions.delete(sessionId)
@@ -204,33 +222,37 @@ export class FetchSessions {
   }
 
   /** Remembers the partitions of a full fetch; null when there is no room. */
-  create(positions: readonly FetchPosition[], byTopicId: boolean): FetchSession | null {
+  create(positions: readonly FetchPosition[], byTopicId: boolean, isReplica = false): FetchSession | null {
     const nowMs = this.#clock.monotonicMs()
-    if (!this.#makeRoom(nowMs, positions.length)) return null
+    if (!this.#makeRoom(nowMs, positions.length, isReplica)) return null
     let id: number
     do id = 1 + this.#random.int(MAX_EPOCH)
     while (this.#sessions.has(id))
-    const session = new FetchSession(id, byTopicId, nowMs, positions)
+    const session = new FetchSession(id, { byTopicId, isReplica }, nowMs, positions)
     this.#sessions.set(id, session)
     return session
   }
 
-  #makeRoom(nowMs: number, size: number): boolean {
+  #makeRoom(nowMs: number, size: number, isReplica: boolean): boolean {
     const slots = this.#slots()
     while (this.#sessions.size >= slots) {
-      const victim = this.#victim(nowMs, size)
+      const victim = this.#victim(nowMs, size, isReplica)
       if (victim === null) return false
       this.#sessions.delete(victim.id)
     }
     return true
   }
 
-  /** One that is not used any more, else an old one that is smaller: a large session saves more than a small one. */
-  #victim(nowMs: number, size: number): FetchSession | null {
+  /**
+   * One that is not used any more, else an old one that is smaller: a large session saves more than a small one. That
+   * of a follower gives way to none, and any consumer's to it (Kafka calls them privileged).
+   */
+  #victim(nowMs: number, size: number, isReplica: boolean): FetchSession | null {
     let smallest: FetchSession | null = null
     for (const session of this.#sessions.values()) {
       if (session.lastUsedMs + PROTECTED_MS < nowMs) return session
-      if (session.createdMs + PROTECTED_MS >= nowMs || session.size >= size) continue
+      if (session.isReplica) continue
+      if (!isReplica && (session.createdMs + PROTECTED_MS >= nowMs || session.size >= size)) continue
       if (smallest === null || session.size < smallest.size) smallest = session
     }
     return smallest

@@ -9,40 +9,27 @@ import { type FetchRequest } from '../../client/protocol/messages/fetch.ts'
 import { type Input } from '../../client/protocol/schema.ts'
 import { type LeaderEpoch, type Offset, type TopicId } from '../../client/protocol/types.ts'
 import { type Retained } from '../slab.ts'
-
-/** Where a follower goes on. */
-export interface FollowerPosition {
-  readonly fetchOffset: Offset
-  /** -1: the log has no epoch yet. */
-  readonly lastFetchedEpoch: number
-  readonly logStartOffset: Offset
-  readonly leaderEpoch: LeaderEpoch
-}
-
-/** What a leader says of itself together with the records. */
-export interface LeaderWord {
-  readonly epoch: LeaderEpoch
-  readonly highWatermark: number
-  readonly logStartOffset: number
-}
+import {
+  type ReplicaPosition,
+  type ReplicatedFrom,
+  type ReplicateOutcome,
+  type TruncateOutcome,
+} from './partition-types.ts'
+import { type Waiter, type Wakeable } from './purgatory.ts'
 
 /** The following side of a partition; a partition host is one. */
-export interface FollowedHost {
+export interface FollowedHost extends Wakeable {
   readonly topicId: TopicId
   readonly topicName: string
   readonly partition: number
   /** As in the broker's log. */
   readonly name: string
-  /** Null: nothing can be fetched now, the log is being cut or belongs to nobody. */
-  replicaPosition(): FollowerPosition | null
+  /** Null: nothing can be fetched now; waiters are woken when that is over. */
+  replicaPosition(): ReplicaPosition | null
   /** Without records it takes over the offsets alone. Resolves when the records may be counted as this replica's. */
-  replicate(
-    records: Uint8Array,
-    owner: Retained | null,
-    leader: LeaderWord,
-  ): Promise<'ok' | 'fenced' | 'corrupt' | 'failed'>
-  diverged(epoch: number, endOffset: number, leaderEpoch: LeaderEpoch): Promise<'ok' | 'fenced'>
-  startOver(atOffset: Offset, leaderEpoch: LeaderEpoch): Promise<'ok' | 'fenced'>
+  replicate(records: Uint8Array, owner: Retained | null, from: ReplicatedFrom): Promise<ReplicateOutcome>
+  diverged(epoch: number, endOffset: number, leaderEpoch: LeaderEpoch): Promise<TruncateOutcome>
+  startOver(atOffset: Offset, leaderEpoch: LeaderEpoch): Promise<TruncateOutcome>
 }
 
 /** One partition that is followed under one leader epoch. */
@@ -57,11 +44,13 @@ export class FollowedPartition {
   /** In a row. */
   failures = 0
   /** What the leader's session has of it, null: it is not in there. */
-  asked: FollowerPosition | null = null
+  asked: ReplicaPosition | null = null
   /** The number of the request that last said so: answers to earlier ones do not concern it. */
   askedIn = 0
   /** The answer that it is working on. */
   round = 0
+  /** In `waiting`: what the host wakes when it has a position again. */
+  waiter: Waiter | null = null
 
   constructor(host: FollowedHost, leaderEpoch: LeaderEpoch) {
     this.key = partitionKey(host.topicId, host.partition)
@@ -70,7 +59,7 @@ export class FollowedPartition {
   }
 
   /** Where it goes on, if it is still followed under the epoch that it was assigned with. */
-  position(): FollowerPosition | null {
+  position(): ReplicaPosition | null {
     const position = this.host.replicaPosition()
     return position?.leaderEpoch === this.leaderEpoch ? position : null
   }
@@ -250,7 +239,7 @@ export class FollowerSession {
   }
 }
 
-function isSame(a: FollowerPosition, b: FollowerPosition): boolean {
+function isSame(a: ReplicaPosition, b: ReplicaPosition): boolean {
   return (
     a.fetchOffset === b.fetchOffset &&
     a.lastFetchedEpoch === b.lastFetchedEpoch &&

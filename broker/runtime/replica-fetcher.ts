@@ -20,6 +20,7 @@ import { type Retained } from '../slab.ts'
 import { BrokerLink, type LinkError, type LinkMemory } from './broker-link.ts'
 import { type FollowedHost, FollowedPartition, FollowerSession } from './follower-session.ts'
 import { findLeaderBounds } from './leader-bounds.ts'
+import { type ReplicateOutcome, type TruncateOutcome } from './partition-types.ts'
 
 export interface FetcherConfig {
   /** How long a leader may hold a fetch for want of records. */
@@ -124,7 +125,7 @@ export class ReplicaFetcher {
       // Said again: whatever kept it from getting on may be over.
       if (known.phase === 'waiting') this.#retry(known)
     } else {
-      if (known !== undefined) this.#waiting.delete(known)
+      if (known !== undefined) this.#leaveWaiting(known)
       this.#session.add(new FollowedPartition(host, leaderEpoch))
     }
     this.#planPump()
@@ -133,7 +134,7 @@ export class ReplicaFetcher {
   remove(topicId: FollowedHost['topicId'], partition: number): void {
     const known = this.#session.get(topicId, partition)
     if (known === undefined) return
-    this.#waiting.delete(known)
+    this.#leaveWaiting(known)
     this.#session.remove(topicId, partition)
     if (this.#session.size === 0) this.#disconnect()
   }
@@ -152,7 +153,7 @@ export class ReplicaFetcher {
     const { timers } = this.#services.env
     if (this.#retryTimer !== null) timers.clear(this.#retryTimer)
     if (this.#gatherTimer !== null) timers.clear(this.#gatherTimer)
-    for (const { host } of [...this.#session.partitions]) this.#session.remove(host.topicId, host.partition)
+    for (const { host } of [...this.#session.partitions]) this.remove(host.topicId, host.partition)
   }
 
   // --------------------------------------------------------------------------------------------- the link
@@ -332,12 +333,13 @@ export class ReplicaFetcher {
       this.#work(partition, host.diverged(epoch, endOffset, partition.leaderEpoch))
     } else {
       const { highWatermark, logStartOffset } = answer
-      const word = { epoch: partition.leaderEpoch, highWatermark, logStartOffset }
-      this.#work(partition, host.replicate(answer.records ?? NO_RECORDS, owner, word))
+      const { fetchOffset } = position
+      const from = { epoch: partition.leaderEpoch, fetchOffset, highWatermark, logStartOffset }
+      this.#work(partition, host.replicate(answer.records ?? NO_RECORDS, owner, from))
     }
   }
 
-  #work(partition: FollowedPartition, work: Promise<'ok' | 'fenced' | 'corrupt' | 'failed'>): void {
+  #work(partition: FollowedPartition, work: Promise<ReplicateOutcome>): void {
     partition.phase = 'working'
     partition.round = this.#round
     this.#working++
@@ -352,7 +354,7 @@ export class ReplicaFetcher {
     )
   }
 
-  #worked(partition: FollowedPartition, outcome: 'ok' | 'fenced' | 'corrupt' | 'failed', why?: string): void {
+  #worked(partition: FollowedPartition, outcome: ReplicateOutcome, why?: string): void {
     const inTime = partition.round === this.#round && this.#working > 0
     if (inTime) this.#working--
     if (partition.phase === 'working') {
@@ -384,7 +386,7 @@ export class ReplicaFetcher {
   }
 
   /** The offset that was asked for is not in the leader's log: its start has passed it, or its end lies before it. */
-  async #meetBounds(partition: FollowedPartition, fetchOffset: Offset): Promise<'ok' | 'fenced' | 'failed'> {
+  async #meetBounds(partition: FollowedPartition, fetchOffset: Offset): Promise<TruncateOutcome> {
     const link = this.#link
     if (link === null) return 'failed'
     const { brokerId, counters, env } = this.#services
@@ -407,7 +409,7 @@ export class ReplicaFetcher {
 
   // --------------------------------------------------------------------------------------------- waiting
 
-  /** Without a reason it is only not ready yet. */
+  /** Without a reason its host has no position: it tells when it has one again. */
   #putOff(partition: FollowedPartition, reason: string | null = null): void {
     const { env } = this.#services
     const delayMs = growing(MIN_BACKOFF_MS, partition.failures, this.#services.config().backoffMs)
@@ -420,6 +422,15 @@ export class ReplicaFetcher {
     partition.retryAtMs = env.clock.monotonicMs() + jittered(env, delayMs)
     this.#waiting.add(partition)
     this.#session.changed(partition)
+    if (reason === null) {
+      partition.waiter = {
+        wake: () => {
+          this.#retry(partition)
+          this.#planPump()
+        },
+      }
+      partition.host.addWaiter(partition.waiter)
+    }
     this.#armRetry(partition.retryAtMs)
   }
 
@@ -445,10 +456,16 @@ export class ReplicaFetcher {
   }
 
   #retry(partition: FollowedPartition): void {
-    this.#waiting.delete(partition)
+    this.#leaveWaiting(partition)
     if (partition.phase !== 'waiting') return
     partition.phase = 'ready'
     this.#session.changed(partition)
+  }
+
+  #leaveWaiting(partition: FollowedPartition): void {
+    this.#waiting.delete(partition)
+    if (partition.waiter !== null) partition.host.removeWaiter(partition.waiter)
+    partition.waiter = null
   }
 
   /** One timer that looks now and then, while answers come, whether one of their partitions holds up the others. */
