@@ -1,0 +1,48 @@
+/**
+ * The configs of replication, with Kafka's names, types and defaults.
+ */
+import { int, long, optional, string } from './definition.ts'
+
+export const REPLICATION_CONFIGS = {
+  'inter.broker.listener.name': optional(
+    string({
+      default: '',
+      doc: 'The listener by which brokers reach one another. The first one where it is not set.',
+    }),
+  ),
+  'replica.lag.time.max.ms': long({
+    default: 30_000,
+    min: 1,
+    doc: 'Milliseconds for which a follower may be behind before it is no longer counted as in sync.',
+  }),
+  'replica.fetch.wait.max.ms': int({
+    default: 500,
+    min: 1,
+    doc: 'Most milliseconds that a leader holds the fetch of a follower for want of records.',
+  }),
+  'replica.fetch.min.bytes': int({
+    default: 1,
+    min: 0,
+    doc: 'Bytes for which a leader holds the fetch of a follower.',
+  }),
+  'replica.fetch.max.bytes': int({
+    default: 1024 * 1024,
+    min: 0,
+    doc: 'Most bytes of one partition in the answer to a follower. A larger batch comes alone.',
+  }),
+  'replica.fetch.response.max.bytes': int({
+    default: 10 * 1024 * 1024,
+    min: 0,
+    doc: 'Most bytes in one answer to a follower.',
+  }),
+  'replica.fetch.backoff.ms': int({
+    default: 1000,
+    min: 0,
+    doc: 'Longest time in milliseconds for which a partition is put off after an error.',
+  }),
+  'replica.socket.timeout.ms': int({
+    default: 30_000,
+    min: 1,
+    doc: 'Milliseconds after which the answer of another broker is no longer waited for.',
+  }),
+} as const
