@@ -14,6 +14,7 @@ import {
   isBrokerConfig,
   UNUSED_BROKER_CONFIGS,
 } from './config/broker-configs.ts'
+import { etcdAccessOf } from './config/cluster.ts'
 import { ConfigError } from './config/definition.ts'
 import { listenersOf } from './config/listeners.ts'
 import { editDistance } from './config/nearest.ts'
@@ -51,6 +52,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
 /** What no single value shows. Throws ConfigError. */
 export function checkTogether(config: BrokerConfig): void {
   listenersOf(config.values)
+  etcdAccessOf(config.values)
   const folders = config.values['log.dirs']
   if (folders.length > 1) {
     throw new ConfigError(

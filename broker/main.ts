@@ -6,11 +6,12 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Broker, createBroker } from './broker.ts'
+import { etcdAccessOf } from './config/cluster.ts'
 import { ConfigError } from './config/definition.ts'
 import { type LoadedConfig, loadConfig } from './config.ts'
 import { type Address, DiskError, type Env, NetworkError } from './env.ts'
-import { createNodeEnv } from './env-node.ts'
-import { MetaStoreError } from './metastore/metastore.ts'
+import { createNodeEnv, loadNodeRpc } from './env-node.ts'
+import { type MetaStore, MetaStoreError } from './metastore/metastore.ts'
 import { DataFolderError } from './runtime/data-folder.ts'
 import { CorruptLogError } from './storage/types.ts'
 
@@ -20,8 +21,21 @@ const USAGE = `Usage: sluice broker start [flags]
   --data DIR             where the data is kept (log.dirs; default ./data)
   --listen HOST:PORT     where to listen (listeners; default 127.0.0.1:9092, port 0 takes a free one)
   --broker-id N          id of this broker (node.id; default 1)
+  --rack NAME            where it stands: a rack, a zone (broker.rack)
+  --advertise HOST:PORT  what clients and other brokers are told to connect to (advertised.listeners)
   --set NAME=VALUE       any other config; may be given again
   --help
+
+As one broker of a cluster:
+
+  --etcd URL[,URL]            members of etcd, as http://10.0.0.1:2379 (etcd.endpoints)
+  --etcd-user NAME            for etcd with authentication (etcd.user), with one of
+  --etcd-password-file FILE   the file that holds the password (etcd.password.file)
+  --etcd-password PASSWORD    the password itself, which other users of the host can see (etcd.password)
+  --etcd-ca FILE              authorities of an https etcd, PEM (etcd.ca.file)
+  --etcd-cert FILE            certificate of this broker for etcd (etcd.cert.file), with
+  --etcd-key FILE             its key (etcd.key.file)
+  --cluster-id ID             cluster to be part of, where etcd has several (cluster.id)
 
 A flag wins over the environment (KAFKA_* and SLUICE_*, as SLUICE_LOG_RETENTION_MS), which wins over the file.
 `
@@ -41,6 +55,21 @@ export interface Arguments {
 const FLAGS: Readonly<Record<string, string>> = {
   '--data': 'log.dirs',
   '--broker-id': 'node.id',
+  '--rack': 'broker.rack',
+  '--cluster-id': 'cluster.id',
+  '--etcd': 'etcd.endpoints',
+  '--etcd-user': 'etcd.user',
+  '--etcd-password': 'etcd.password',
+  '--etcd-password-file': 'etcd.password.file',
+  '--etcd-ca': 'etcd.ca.file',
+  '--etcd-cert': 'etcd.cert.file',
+  '--etcd-key': 'etcd.key.file',
+}
+
+/** Flags for a list of listeners, of which one is named by its address alone. */
+const LISTENER_FLAGS: Readonly<Record<string, string>> = {
+  '--listen': 'listeners',
+  '--advertise': 'advertised.listeners',
 }
 
 /** Throws UsageError. */
@@ -54,12 +83,13 @@ export function parseArguments(argv: readonly string[]): Arguments {
       help = true
       continue
     }
-    const known = flag === '--config' || flag === '--listen' || flag === '--set' || Object.hasOwn(FLAGS, flag)
+    const isListener = Object.hasOwn(LISTENER_FLAGS, flag)
+    const known = flag === '--config' || flag === '--set' || isListener || Object.hasOwn(FLAGS, flag)
     if (!known) throw new UsageError(`Unknown flag ${flag}.\n\n${USAGE}`)
     const value = inline ?? argv[++i]
     if (value === undefined || value === '') throw new UsageError(`${flag} wants a value.\n\n${USAGE}`)
     if (flag === '--config') configFile = value
-    else if (flag === '--listen') settings['listeners'] = `PLAINTEXT://${value}`
+    else if (isListener) settings[LISTENER_FLAGS[flag]!] = `PLAINTEXT://${value}`
     else if (flag === '--set') {
       const [name, text] = splitFlag(value)
       if (text === null) throw new UsageError(`--set wants NAME=VALUE, and not ${value}.`)
@@ -126,13 +156,8 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     }
     const { config, warnings } = await readConfig(env, parsed, options.environment)
     for (const warning of warnings) env.log.warn(warning)
-    return await serve(
-      env,
-      createBrokerAndEnd(env, config),
-      config.values['log.dirs'][0]!,
-      print,
-      options.onReady,
-    )
+    const ends = await createBrokerAndEnd(env, config)
+    return await serve(env, ends, config.values['log.dirs'][0]!, print, options.onReady)
   } catch (error) {
     const { text, exitCode } = explain(error)
     printError(`${text}\n`)
@@ -146,12 +171,27 @@ interface BrokerAndEnd {
   readonly failed: Promise<void>
 }
 
-function createBrokerAndEnd(env: Env, config: LoadedConfig['config']): BrokerAndEnd {
+async function createBrokerAndEnd(env: Env, config: LoadedConfig['config']): Promise<BrokerAndEnd> {
   let fail = (): void => {}
   const failed = new Promise<void>(resolveFailed => {
     fail = resolveFailed
   })
-  return { broker: createBroker({ env, config, onFatal: () => fail() }), failed }
+  const store = await openStore(env, config)
+  try {
+    const cluster = store === null ? {} : { cluster: { store, ownsStore: true } }
+    return { broker: createBroker({ env, config, onFatal: () => fail(), ...cluster }), failed }
+  } catch (error) {
+    await store?.close()
+    throw error
+  }
+}
+
+/** Null: the broker is alone, and has none of the code for a cluster's store in its memory either. */
+async function openStore(env: Env, { values }: LoadedConfig['config']): Promise<MetaStore | null> {
+  const access = etcdAccessOf(values)
+  if (access === null) return null
+  const [{ openClusterStore }, rpc] = await Promise.all([import('./cluster-store.ts'), loadNodeRpc()])
+  return openClusterStore(env, rpc, access)
 }
 
 async function serve(
@@ -213,7 +253,12 @@ class Signals {
 function welcome(broker: Broker, folder: string): string {
   const [first, ...others] = broker.addresses.map(({ address }) => addressText(address))
   const also = others.length === 0 ? '' : ` and ${others.join(', ')}`
-  return `Sluice broker ${broker.brokerId} listens on ${first}${also}, with its data in ${folder}
+  const { brokers } = broker.context.metadata.image
+  const among = brokers.active().length
+  const part = broker.context.metadata.isAlone
+    ? ''
+    : `\nPart of cluster ${broker.clusterId}, in which ${among === 1 ? '1 broker is' : `${among} brokers are`} active now`
+  return `Sluice broker ${broker.brokerId} listens on ${first}${also}, with its data in ${folder}${part}
 
 Try, in another terminal:
   echo hello | npx sluice produce demo --brokers ${first}

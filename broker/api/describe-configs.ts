@@ -1,6 +1,6 @@
 /**
  * DescribeConfigs: what holds for a topic, a group or a broker, where it was set, what it falls back to, and what it
- * means. Only configs that something acts on are there to be told; none of them is secret.
+ * means. Only configs that something acts on are there to be told; of a password only that it is set.
  */
 import { API } from '../../client/protocol/apis.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
@@ -133,14 +133,20 @@ function describeOne(
 ): ResponseConfig {
   const { text, source } = layers[0]!
   const synonyms = layers.filter(hasValue)
+  const isSensitive = definition.type === 'password'
+  const told = (value: string | null): string | null => (isSensitive ? null : value)
   return {
     name: definition.name,
-    value: text,
+    value: told(text),
     readOnly,
     configSource: CONFIG_SOURCE[source],
-    isSensitive: false,
+    isSensitive,
     synonyms: request.includeSynonyms
-      ? synonyms.map(layer => ({ name: layer.name, value: layer.text, source: CONFIG_SOURCE[layer.source] }))
+      ? synonyms.map(({ name, text: value, source: from }) => ({
+          name,
+          value: told(value),
+          source: CONFIG_SOURCE[from],
+        }))
       : [],
     configType: CONFIG_TYPE[definition.type],
     documentation: request.includeDocumentation ? definition.doc : null,

@@ -16,7 +16,10 @@ import {
   table,
   type ValuesOf,
 } from './definition.ts'
+import { ETCD_CONFIGS } from './etcd-configs.ts'
 import { GROUP_CONFIGS } from './group-configs.ts'
+import { MEMBERSHIP_CONFIGS } from './membership-configs.ts'
+import { REPLICATION_CONFIGS } from './replication-configs.ts'
 import {
   cleanupPolicy,
   compressionType,
@@ -290,7 +293,10 @@ export const BROKER_CONFIGS = table({
   ...CLEANER,
   ...HOUSEKEEPING,
   ...FETCH,
+  ...MEMBERSHIP_CONFIGS,
+  ...REPLICATION_CONFIGS,
   ...GROUP_CONFIGS,
+  ...ETCD_CONFIGS,
 })
 
 export type BrokerConfigName = keyof typeof BROKER_CONFIGS
@@ -315,7 +321,6 @@ export const UNUSED_BROKER_CONFIGS: readonly string[] = [
   'group.coordinator.append.linger.ms',
   'group.coordinator.rebalance.protocols',
   'group.coordinator.threads',
-  'inter.broker.listener.name',
   'log.cleaner.threads',
   'metadata.log.dir',
   'num.io.threads',

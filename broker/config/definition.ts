@@ -5,7 +5,16 @@
  */
 
 /** The types that Kafka's admin API tells; the numbers are those of DescribeConfigs. */
-export const CONFIG_TYPE = { boolean: 1, string: 2, int: 3, short: 4, long: 5, double: 6, list: 7 } as const
+export const CONFIG_TYPE = {
+  boolean: 1,
+  string: 2,
+  int: 3,
+  short: 4,
+  long: 5,
+  double: 6,
+  list: 7,
+  password: 9,
+} as const
 export type ConfigType = keyof typeof CONFIG_TYPE
 
 /** A value that cannot be, or a name that is not known. The message is written for the person who set it. */
@@ -166,6 +175,12 @@ export function string<T extends string = string>(options: StringOptions<T>): De
     doc: options.doc,
     parse: (name, text) => checked(name, text.trim(), options),
   }
+}
+
+/** Never told to anybody: neither by the admin API nor in a message. */
+export function password(options: Common): Described<string> {
+  const { doc, update = 'read-only' } = options
+  return { type: 'password', defaultText: '', update, doc, parse: (_name, text) => text }
 }
 
 /** Comma-separated; blanks around the items do not count. */

@@ -44,6 +44,23 @@ t.test('flags become configs', t => {
       'log.retention.ms': '5',
     },
   })
+  const cluster = [
+    '--etcd=http://a:1,http://b:2',
+    '--rack',
+    'r1',
+    '--advertise',
+    'host:1',
+    '--cluster-id',
+    'c',
+  ]
+  t.same(parseArguments([...cluster, '--etcd-user', 'u', '--etcd-password-file=/p']).settings, {
+    'etcd.endpoints': 'http://a:1,http://b:2',
+    'broker.rack': 'r1',
+    'advertised.listeners': 'PLAINTEXT://host:1',
+    'cluster.id': 'c',
+    'etcd.user': 'u',
+    'etcd.password.file': '/p',
+  })
   t.throws(() => parseArguments(['--dat', 'x']), { name: 'UsageError', message: /Unknown flag --dat/ })
   t.throws(() => parseArguments(['--data']), { name: 'UsageError', message: /--data wants a value/ })
   t.end()
@@ -63,6 +80,15 @@ t.test('what cannot be is explained, with the exit code of its kind', async t =>
   t.match(await ended('--config', join(folder, 'none')), { code: 2, errors: /there is no such file/ })
   t.match(await ended('--config', join(folder, 'bad.properties')), { code: 2, errors: /num\.partitions/ })
   t.match(await ended('--set', 'num.partition=1'), { code: 2, errors: /did you mean num\.partitions\?/ })
+  t.match(await ended('--etcd', 'http://127.0.0.1:1', '--listen', '0.0.0.0:9092'), {
+    code: 2,
+    errors: /must tell the others one address.*--advertise HOST:9092/,
+  })
+  const nowhere = ['--etcd', 'http://127.0.0.1:1', '--set', 'etcd.request.timeout.ms=200']
+  t.match(await ended(...nowhere, '--data', join(folder, 'data'), '--listen', '127.0.0.1:0'), {
+    code: 1,
+    errors: /did not start\. Etcd did not answer.*127\.0\.0\.1:1 says.*Check that a majority/,
+  })
   t.match(await ended('--listen', 'nowhere'), { code: 2, errors: /is not NAME:\/\/HOST:PORT/ })
 })
 

@@ -11,6 +11,7 @@ export class BrokerStart extends Command {
     '$ sluice broker start',
     '$ sluice broker start --data /var/lib/sluice --listen 0.0.0.0:9092',
     '$ sluice broker start --config server.properties --set log.retention.hours=24',
+    '$ sluice broker start --broker-id 1 --etcd http://10.0.0.1:2379 --listen 0.0.0.0:9092 --advertise host-1:9092',
   ]
   static override readonly flags = brokerFlags
 

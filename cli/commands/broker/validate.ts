@@ -39,12 +39,12 @@ export class BrokerValidate extends BaseCommand {
     )
     const values = loaded.config.values as Readonly<Record<string, unknown>>
     const definitions: Readonly<
-      Record<string, { readonly defaultText: string | null; readonly doc: string }>
+      Record<string, { readonly defaultText: string | null; readonly type: string; readonly doc: string }>
     > = BROKER_CONFIGS
     const rows = Object.entries(values)
       .map(([name, value]) => ({
         name,
-        value,
+        value: value !== null && definitions[name]?.type === 'password' ? HIDDEN : value,
         documentation: definitions[name]?.doc ?? null,
         isDefault: isDefault(definitions[name]?.defaultText ?? null, value),
       }))
@@ -69,6 +69,8 @@ export class BrokerValidate extends BaseCommand {
     }
   }
 }
+
+const HIDDEN = '[hidden]'
 
 /** `standard` is the text that a file would have. */
 function isDefault(standard: string | null, value: unknown): boolean {
