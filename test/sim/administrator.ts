@@ -4,7 +4,8 @@
  */
 import { type Admin } from '../../client/admin.ts'
 import { type Kafka } from '../../client/kafka.ts'
-import { type Actor, checkError, live, type TopicPlan, type Workload } from './workload.ts'
+import { type TopicPlan } from './plan.ts'
+import { type Actor, checkError, live, type Workload } from './workload.ts'
 import { type ClientMachine } from './world/client.ts'
 import { type SimProcess } from './world/process.ts'
 
@@ -84,7 +85,12 @@ export class AdministratorActor implements Actor {
 
   async #makeTopics(admin: Admin): Promise<void> {
     await admin.createTopics({
-      topics: this.topics.map(({ topic, partitions, configs }) => ({ topic, partitions, configs })),
+      topics: this.topics.map(({ topic, partitions, replicationFactor, configs }) => ({
+        topic,
+        partitions,
+        replicationFactor,
+        configs,
+      })),
       ifNotExists: true,
     })
   }

@@ -3,8 +3,11 @@
  * `healAll` ends those that have not.
  */
 import { type SeededRandom } from '../../broker/env-memory/random.ts'
+import { CLUSTER_FAULTS, seconds } from './cluster-faults.ts'
+import { type ClusterState } from './cluster-state.ts'
 import { type ClientMachine } from './world/client.ts'
 import { type Machine } from './world/machine.ts'
+import { type MetaServer } from './world/meta-server.ts'
 import { type SimNetwork } from './world/network.ts'
 import { KIND, type Scheduler } from './world/scheduler.ts'
 
@@ -14,27 +17,34 @@ export interface FaultOptions {
   readonly network: SimNetwork
   readonly machines: readonly Machine[]
   readonly clients: readonly ClientMachine[]
+  /** Of a cluster; null where there is one broker alone. */
+  readonly metaServer: MetaServer | null
+  readonly clusterState: ClusterState | null
+  /** Whether some records are acknowledged before they are on disk: then no two disks may forget at one time. */
+  readonly isSoft: boolean
   /** Starts a new process on a client machine whose process was killed. */
   readonly restartClient: (client: ClientMachine) => void
   readonly note: (what: string) => void
 }
 
-type Fault = (faults: Faults, random: SeededRandom, machine: Machine, client: ClientMachine) => string
+export type Fault = (faults: Faults, random: SeededRandom, machine: Machine, client: ClientMachine) => string
 
 export class Faults {
   readonly options: FaultOptions
   readonly #ending = new Set<() => void>()
+  readonly #table: readonly (readonly [number, Fault])[]
   #ended = false
 
   constructor(options: FaultOptions) {
     this.options = options
+    this.#table = options.metaServer === null ? FAULTS : [...FAULTS, ...CLUSTER_FAULTS]
   }
 
   /** Misfortune from `fromMs` to `untilMs`, on average every `everyMs`. */
   plan(fromMs: number, untilMs: number, everyMs: number): void {
     const { random, scheduler } = this.options
     // Each seed has a character: some faults more often than others, some never.
-    const weights = FAULTS.map(([weight]) => weight * (random.int(3) === 0 ? 0 : 0.2 + random.float()))
+    const weights = this.#table.map(([weight]) => weight * (random.int(3) === 0 ? 0 : 0.2 + random.float()))
     let atMs = fromMs
     for (;;) {
       atMs += everyMs * 2 * random.float()
@@ -52,6 +62,13 @@ export class Faults {
     this.options.scheduler.in(forMs, KIND.fault, once)
   }
 
+  /** Whether a disk may forget now what was not synced. */
+  mayCutPower(): boolean {
+    const { isSoft, clusterState, machines } = this.options
+    if (!isSoft) return true
+    return machines.every(({ running }) => running !== null) && clusterState?.isWhole() === true
+  }
+
   healAll(): void {
     this.#ended = true
     for (const end of [...this.#ending]) end()
@@ -63,15 +80,11 @@ export class Faults {
     const { random, machines, clients, note } = this.options
     let draw = random.float() * weights.reduce((sum, weight) => sum + weight, 0)
     const index = weights.findIndex(weight => (draw -= weight) < 0)
-    const [, fault] = FAULTS[Math.max(0, index)]!
+    const [, fault] = this.#table[Math.max(0, index)]!
     const machine = machines[random.int(machines.length)]!
     const client = clients[random.int(clients.length)]!
     note(fault(this, random, machine, client))
   }
-}
-
-function seconds(random: SeededRandom, most: number): number {
-  return Math.floor(1000 * most * random.float() ** 2) + 20
 }
 
 /** With how often they occur beside each other. */
@@ -85,8 +98,9 @@ const FAULTS: readonly (readonly [number, Fault])[] = [
   ],
   [
     3,
-    (_, random, machine) => {
+    (faults, random, machine) => {
       const forMs = seconds(random, 20)
+      if (!faults.mayCutPower()) return 'leave the power on'
       machine.cutPower(forMs)
       return `cut the power of broker ${machine.brokerId} for ${forMs} ms`
     },
@@ -114,9 +128,8 @@ const FAULTS: readonly (readonly [number, Fault])[] = [
       const { network } = faults.options
       const way = random.int(3)
       const forMs = seconds(random, 40)
-      if (way !== 1) network.cut(machine.host, client.host)
-      if (way !== 0) network.cut(client.host, machine.host)
-      faults.endAfter(forMs, () => network.heal())
+      if (way !== 1) faults.endAfter(forMs, network.cut(machine.host, client.host))
+      if (way !== 0) faults.endAfter(forMs, network.cut(client.host, machine.host))
       return `cut ${machine.host} ${['->', '<-', '<->'][way]} ${client.host} for ${forMs} ms`
     },
   ],
@@ -125,9 +138,9 @@ const FAULTS: readonly (readonly [number, Fault])[] = [
     (faults, random, machine, client) => {
       const { network } = faults.options
       const factor = 10 + random.int(1000)
-      network.slow(machine.host, client.host, factor)
-      network.slow(client.host, machine.host, factor)
-      faults.endAfter(seconds(random, 60), () => network.heal())
+      const forMs = seconds(random, 60)
+      faults.endAfter(forMs, network.slow(machine.host, client.host, factor))
+      faults.endAfter(forMs, network.slow(client.host, machine.host, factor))
       return `slow ${machine.host} - ${client.host} by ${factor}`
     },
   ],

@@ -5,7 +5,8 @@
 import { type Admin } from '../../client/admin.ts'
 import { type Kafka } from '../../client/kafka.ts'
 import { type SeenRecord } from './history.ts'
-import { checkError, type TopicPlan, type Workload } from './workload.ts'
+import { type TopicPlan } from './plan.ts'
+import { checkError, type Workload } from './workload.ts'
 import { type ClientMachine } from './world/client.ts'
 import { type SimProcess } from './world/process.ts'
 

@@ -4,24 +4,23 @@
  */
 import { type Env } from '../../broker/env.ts'
 import { SeededRandom } from '../../broker/env-memory/random.ts'
+import { type MetaStore } from '../../broker/metastore/metastore.ts'
 import { AdministratorActor } from './administrator.ts'
+import { ClusterState } from './cluster-state.ts'
 import { Faults } from './faults.ts'
 import { History } from './history.ts'
 import { Inspection } from './inspection.ts'
 import { Invariants } from './invariants.ts'
-import {
-  type Actor,
-  MemberActor,
-  ProducerActor,
-  ReaderActor,
-  type TopicPlan,
-  type Workload,
-} from './workload.ts'
+import { MoverActor } from './mover.ts'
+import { type ClusterPlan, planCluster, type TopicPlan } from './plan.ts'
+import { Replicas } from './replicas.ts'
+import { type Actor, MemberActor, ProducerActor, ReaderActor, type Workload } from './workload.ts'
 import { ClientMachine } from './world/client.ts'
 import { type Trace } from './world/envs.ts'
 import { BROKER_PORT, Machine } from './world/machine.ts'
+import { MetaServer } from './world/meta-server.ts'
 import { SimNetwork } from './world/network.ts'
-import { Scheduler } from './world/scheduler.ts'
+import { KIND, Scheduler } from './world/scheduler.ts'
 import { Violation } from './world/violation.ts'
 import { ZombieActor } from './zombie.ts'
 
@@ -29,8 +28,11 @@ export interface SimulationOptions {
   readonly seed: number
   /** Told everything that happens, with the virtual time. */
   readonly trace?: (line: string) => void
-  /** Stands between a broker and its world: for planted bugs. */
+  /** Stand between a broker and its world: for planted bugs. */
   readonly wrapEnv?: (env: Env) => Env
+  readonly wrapStore?: (store: MetaStore) => MetaStore
+  /** So many brokers instead of what the seed says. */
+  readonly brokers?: number
 }
 
 export interface SimulationResult {
@@ -39,6 +41,7 @@ export interface SimulationResult {
   readonly events: number
   readonly hash: string
   readonly simulatedMs: number
+  readonly brokers: number
   readonly recordsAcked: number
   readonly recordsRead: number
 }
@@ -49,6 +52,7 @@ const WORK_UNTIL_MS = 600_000
 /** After the faults have stopped, all that was promised must be there within so long. */
 const PROGRESS_WITHIN_MS = 180_000
 const START_WITHIN_MS = 60_000
+const LOOK_FOR_GHOSTS_EVERY_MS = 2000
 
 /** Runs one seed to its end. Must be called from a task of its own, not from within a promise job. */
 export function simulate(options: SimulationOptions): SimulationResult {
@@ -60,9 +64,13 @@ class Simulation {
   readonly #scheduler = new Scheduler()
   readonly #history = new History()
   readonly #random: Readonly<
-    Record<'world' | 'network' | 'disk' | 'clients' | 'workload' | 'faults', SeededRandom>
+    Record<'world' | 'network' | 'disk' | 'clients' | 'workload' | 'faults' | 'store', SeededRandom>
   >
   readonly #network: SimNetwork
+  readonly #plan: ClusterPlan
+  readonly #metaServer: MetaServer | null
+  readonly #clusterState: ClusterState | null
+  readonly #replicas: Replicas | null
   readonly #machines: Machine[] = []
   readonly #actors: Actor[] = []
   readonly #workload: Workload
@@ -73,7 +81,9 @@ class Simulation {
   constructor(options: SimulationOptions) {
     this.#options = options
     const root = new SeededRandom(options.seed)
-    const [world, network, disk, clients, workload, faults] = Array.from({ length: 6 }, () => root.fork())
+    const [world, network, disk, clients, workload, faults, store] = Array.from({ length: 7 }, () =>
+      root.fork(),
+    )
     this.#random = {
       world: world!,
       network: network!,
@@ -81,7 +91,9 @@ class Simulation {
       clients: clients!,
       workload: workload!,
       faults: faults!,
+      store: store!,
     }
+    this.#plan = planCluster(new SeededRandom(options.seed ^ 0x5eed), options.brokers)
     this.#trace = options.trace === undefined ? null : (...what) => this.#say(...what)
     const draw = this.#random.world
     this.#network = new SimNetwork({
@@ -98,7 +110,15 @@ class Simulation {
       fail: error => this.#fail(error),
       note: (process, message) => this.#trace?.(process, 'app', message, {}),
     }
-    this.#makeBrokers(1)
+    const isCluster = this.#plan.brokers > 1
+    this.#metaServer = isCluster ? this.#makeMetaServer() : null
+    this.#makeBrokers()
+    this.#clusterState =
+      this.#metaServer === null
+        ? null
+        : new ClusterState(this.#metaServer, this.#machines, String(this.#plan.settings[0]!['cluster.id']))
+    this.#replicas =
+      this.#clusterState === null ? null : new Replicas(this.#scheduler, this.#machines, this.#clusterState)
     this.#makeActors()
     this.#faults = new Faults({
       scheduler: this.#scheduler,
@@ -106,22 +126,27 @@ class Simulation {
       network: this.#network,
       machines: this.#machines,
       clients: this.#actors.map(({ machine }) => machine),
+      metaServer: this.#metaServer,
+      clusterState: this.#clusterState,
+      isSoft: this.#plan.topics.some(({ flushed }) => !flushed),
       restartClient: client => this.#actors.find(({ machine }) => machine === client)?.start(),
       note: what => this.#trace?.('world', 'fault', what, {}),
     })
   }
 
   run(): SimulationResult {
+    const invariants = new Invariants(this.#scheduler, this.#machines, this.#history)
     const reject = (error: unknown): void => this.#fail(error)
     process.on('unhandledRejection', reject)
     // Clients that cannot connect make thousands of errors, and nobody looks at where.
     const { stackTraceLimit } = Error
     if (this.#trace === null) Error.stackTraceLimit = 0
     try {
-      this.#play()
+      this.#play(invariants)
     } catch (error) {
       this.#fail(error)
     } finally {
+      invariants.end()
       process.off('unhandledRejection', reject)
       Error.stackTraceLimit = stackTraceLimit
     }
@@ -135,14 +160,14 @@ class Simulation {
       events,
       hash,
       simulatedMs: nowMs,
+      brokers: this.#plan.brokers,
       recordsAcked,
       recordsRead,
     }
   }
 
-  #play(): void {
+  #play(invariants: Invariants): void {
     const scheduler = this.#scheduler
-    const invariants = new Invariants(scheduler, this.#machines, this.#history)
     scheduler.afterEvent = () => {
       try {
         invariants.check()
@@ -150,6 +175,7 @@ class Simulation {
         this.#fail(error)
       }
     }
+    this.#lookForGhosts()
     for (const machine of this.#machines) machine.start()
     const administrator = this.#actors[0] as AdministratorActor
     administrator.start()
@@ -166,11 +192,45 @@ class Simulation {
     this.#operate()
     this.#workload.stopping = true
     this.#rest('all to be acknowledged, read and committed')
+    this.#even()
     this.#inspect()
-    if (this.#random.world.int(2) === 0) {
+    const mayForget = this.#plan.topics.every(({ flushed }) => flushed)
+    if (this.#random.world.int(2) === 0 && mayForget) {
       for (const machine of this.#machines) machine.cutPower(1000)
       this.#inspect()
     }
+  }
+
+  /** All replicas are in sync, equally long, and the same. */
+  #even(): void {
+    const replicas = this.#replicas
+    if (replicas === null || this.#scheduler.stopped !== null) return
+    try {
+      this.#runUntil(() => replicas.isEven(), PROGRESS_WITHIN_MS, 'the replicas to be even')
+    } catch (error) {
+      throw error instanceof Violation
+        ? new Violation(error.check, `${error.message} ${replicas.uneven}`)
+        : error
+    }
+    let isCompared = false
+    replicas.compare().then(
+      () => (isCompared = true),
+      error => this.#fail(error),
+    )
+    this.#runUntil(() => isCompared, 1000, 'the replicas to be compared')
+  }
+
+  #lookForGhosts(): void {
+    const state = this.#clusterState
+    if (state === null) return
+    this.#scheduler.in(LOOK_FOR_GHOSTS_EVERY_MS, KIND.check, () => {
+      try {
+        state.checkGhosts(this.#scheduler.nowMs)
+        this.#lookForGhosts()
+      } catch (error) {
+        this.#fail(error)
+      }
+    })
   }
 
   /** What a broker asks its operator for when a partition could not be opened: another start. */
@@ -224,13 +284,24 @@ class Simulation {
 
   // ------------------------------------------------------------------------------------------ composition
 
-  #makeBrokers(count: number): void {
+  #makeMetaServer(): MetaServer {
+    return new MetaServer({
+      scheduler: this.#scheduler,
+      network: this.#network,
+      random: this.#random.store,
+      host: this.#host(),
+      commitMs: this.#plan.commitMs,
+      compactEveryMs: this.#plan.compactEveryMs,
+    })
+  }
+
+  #makeBrokers(): void {
     const { world, disk } = this.#random
     const pick = <T>(...values: readonly T[]): T => values[world.int(values.length)]!
-    for (let brokerId = 1; brokerId <= count; brokerId++) {
+    for (const [index, settings] of this.#plan.settings.entries()) {
       this.#machines.push(
         new Machine({
-          brokerId,
+          brokerId: index + 1,
           host: this.#host(),
           scheduler: this.#scheduler,
           network: this.#network,
@@ -238,27 +309,11 @@ class Simulation {
           diskPace: { syncMs: pick(0.5, 3, 15), otherMs: pick(0.02, 0.2, 2) },
           skew: { offsetMs: world.int(10_000) - 5000, rate: 1 + (world.float() - 0.5) * 2e-4 },
           turnMs: pick(0.02, 0.1, 0.5),
-          settings: {
-            'offsets.topic.num.partitions': 2,
-            'group.initial.rebalance.delay.ms': 500,
-            'group.min.session.timeout.ms': 1000,
-            'group.consumer.session.timeout.ms': 10_000,
-            'group.consumer.min.session.timeout.ms': 1000,
-            'group.consumer.heartbeat.interval.ms': 3000,
-            'group.consumer.min.heartbeat.interval.ms': 1000,
-            'log.cleaner.backoff.ms': pick(2000, 15_000),
-            'log.cleaner.dedupe.buffer.size': 1024 * 1024,
-            'log.cleaner.io.buffer.size': 64 * 1024,
-            'log.segment.delete.delay.ms': pick(0, 1000, 60_000),
-            'log.flush.offset.checkpoint.interval.ms': pick(2000, 10_000, 60_000),
-            'log.flush.start.offset.checkpoint.interval.ms': pick(2000, 60_000),
-            'replica.high.watermark.checkpoint.interval.ms': pick(1000, 5000),
-            'log.tail.cache.bytes': pick(0, 32 * 1024, 16 * 1024 * 1024),
-            'producer.id.expiration.ms': 86_400_000,
-            'auto.create.topics.enable': false,
-          },
+          settings,
+          metaServer: this.#metaServer,
           trace: this.#trace,
           wrapEnv: this.#options.wrapEnv ?? (env => env),
+          wrapStore: this.#options.wrapStore ?? (store => store),
           onBug: error => this.#fail(new Violation('broker-bug', error.stack ?? error.message)),
         }),
       )
@@ -268,7 +323,10 @@ class Simulation {
   #makeActors(): void {
     const { workload: draw } = this.#random
     const workload = this.#workload
-    const topics = this.#makeTopics()
+    const { topics, brokers } = this.#plan
+    for (const { topic, partitions, compacted } of topics)
+      for (let partition = 0; partition < partitions; partition++)
+        this.#history.addPartition(topic, partition, compacted)
     const groups = ['group-a', 'group-b']
     this.#actors.push(new AdministratorActor({ machine: this.#client('admin'), workload, topics, groups }))
     const producer = (name: string, idempotent: boolean, acks: 'all' | 1 | 0): void => {
@@ -284,6 +342,7 @@ class Simulation {
     if (draw.int(6) === 0) producer('p5', false, 0)
     this.#actors.push(new ReaderActor(this.#client('reader'), workload, topics))
     this.#actors.push(new ZombieActor(this.#client('zombie'), workload))
+    if (brokers > 1) this.#actors.push(new MoverActor(this.#client('mover'), workload, topics, brokers))
     const plain = topics.filter(({ compacted }) => !compacted)
     for (const group of groups) {
       const protocol = draw.int(2) === 0 ? 'classic' : 'consumer'
@@ -295,33 +354,6 @@ class Simulation {
         this.#actors.push(new MemberActor({ machine, workload, topics: plain, group, protocol, instance }))
       }
     }
-  }
-
-  #makeTopics(): TopicPlan[] {
-    const { workload: draw } = this.#random
-    const small = (): Record<string, string> => ({
-      'segment.ms': String(5000 + draw.int(120_000)),
-      'index.interval.bytes': String(draw.int(2) === 0 ? 64 : 1024),
-      'segment.index.bytes': String(8 * (2 + draw.int(20))),
-    })
-    const plans: TopicPlan[] = [
-      { topic: 'plain', partitions: 1 + draw.int(3), compacted: false, configs: small() },
-      {
-        topic: 'compacted',
-        partitions: 1,
-        compacted: true,
-        configs: {
-          ...small(),
-          'cleanup.policy': 'compact',
-          'min.cleanable.dirty.ratio': '0.01',
-          'delete.retention.ms': String(draw.int(2) * 60_000),
-        },
-      },
-    ]
-    for (const { topic, partitions, compacted } of plans)
-      for (let partition = 0; partition < partitions; partition++)
-        this.#history.addPartition(topic, partition, compacted)
-    return plans
   }
 
   #client(name: string): ClientMachine {

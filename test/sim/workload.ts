@@ -7,16 +7,10 @@ import { type SeededRandom } from '../../broker/env-memory/random.ts'
 import { KafkaError } from '../../client/errors.ts'
 import { type Kafka } from '../../client/kafka.ts'
 import { type History, type ProducerSpec, paddedValue, type SentRecord } from './history.ts'
+import { type TopicPlan } from './plan.ts'
 import { type ClientMachine } from './world/client.ts'
 import { type SimProcess } from './world/process.ts'
 import { Violation } from './world/violation.ts'
-
-export interface TopicPlan {
-  readonly topic: string
-  readonly partitions: number
-  readonly compacted: boolean
-  readonly configs: Readonly<Record<string, string>>
-}
 
 export interface Membership {
   readonly group: string

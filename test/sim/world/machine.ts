@@ -1,14 +1,17 @@
 /**
  * A machine that runs one broker: its disk outlives its processes, and a supervisor starts the broker again when it
- * has ended. The broker is composed here and nowhere else: what it is to share with others (a metadata store, once
- * there is one that brokers share) comes in through here.
+ * has ended. The broker is composed here and nowhere else: what it shares with others, which is the metadata store of
+ * a cluster, comes in through here.
  */
-import { type Broker, createBroker } from '../../../broker/broker.ts'
+import { type Broker, type BrokerOptions, createBroker } from '../../../broker/broker.ts'
 import { BrokerConfig } from '../../../broker/config/broker-config.ts'
 import { DiskError, type Env } from '../../../broker/env.ts'
 import { type SeededRandom } from '../../../broker/env-memory/random.ts'
+import { type MetaStore, MetaStoreError } from '../../../broker/metastore/metastore.ts'
 import { type DiskPace, SimDisk } from './disk.ts'
 import { brokerEnv, type Trace } from './envs.ts'
+import { type MetaServer } from './meta-server.ts'
+import { SimMetaStore } from './meta-store.ts'
 import { type SimNetwork } from './network.ts'
 import { SimProcess, type Skew } from './process.ts'
 import { KIND, type Scheduler } from './scheduler.ts'
@@ -23,9 +26,12 @@ export interface MachineOptions {
   readonly skew: Skew
   readonly turnMs: number
   readonly settings: Readonly<Record<string, string | number | boolean>>
+  /** The store of the cluster; null for a broker that is alone. */
+  readonly metaServer: MetaServer | null
   readonly trace: Trace | null
-  /** Stands between the broker and its world; for planted bugs. */
+  /** Stand between the broker and its world; for planted bugs. */
   readonly wrapEnv: (env: Env) => Env
+  readonly wrapStore: (store: MetaStore) => MetaStore
   /** A bug: the broker says itself that it must stop, or cannot start, and no fault explains it. */
   readonly onBug: (error: Error) => void
 }
@@ -63,6 +69,15 @@ export class Machine {
     return this.#broker?.state === 'running' ? this.#broker : null
   }
 
+  /** Of its own on each machine, so that a path names the broker too. */
+  get dataFolder(): string {
+    return `/data-${this.brokerId}`
+  }
+
+  get isUp(): boolean {
+    return this.#isUp
+  }
+
   /** Starts of the broker so far. */
   get lives(): number {
     return this.#lives
@@ -87,15 +102,22 @@ export class Machine {
       ...settings,
       'node.id': this.brokerId,
       listeners: `PLAINTEXT://${host}:${BROKER_PORT}`,
-      'log.dirs': '/data',
+      'log.dirs': this.dataFolder,
     })
-    const broker = createBroker({ env, config, onFatal: error => this.#failed(process, error) })
+    const onFatal = (error: Error): void => this.#failed(process, error)
+    const broker = createBroker({ env, config, onFatal, ...this.#cluster(process) })
     this.#broker = broker
     trace?.(process.name, 'sim', 'the broker starts', {})
     broker.start().then(
       () => trace?.(process.name, 'sim', 'the broker runs', {}),
       (error: Error) => this.#failed(process, error),
     )
+  }
+
+  #cluster(process: SimProcess): Pick<BrokerOptions, 'cluster'> {
+    const { metaServer, wrapStore } = this.#options
+    if (metaServer === null) return {}
+    return { cluster: { store: wrapStore(new SimMetaStore(metaServer, process)), ownsStore: true } }
   }
 
   /** SIGTERM, and a new start when it has ended. */
@@ -154,10 +176,12 @@ export class Machine {
   }
 }
 
-/** Whether a failure goes back to one of the disk, which the simulation has brought about itself. */
+/** Whether a failure goes back to the disk or to the store being away, which the simulation has brought about itself. */
 function isOperational(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (cause instanceof DiskError && (cause.code === 'IO_ERROR' || cause.code === 'DISK_FULL')) return true
+    if (cause instanceof MetaStoreError && (cause.code === 'UNAVAILABLE' || cause.code === 'UNKNOWN_OUTCOME'))
+      return true
   }
   return false
 }

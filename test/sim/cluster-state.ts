@@ -1,0 +1,78 @@
+/**
+ * The cluster as its metadata store has it: the truth that no broker's image is ahead of. Read only when somebody asks,
+ * as it costs a walk through all records.
+ */
+import { ClusterImage } from '../../broker/controller/image.ts'
+import { ClusterKeys } from '../../broker/runtime/cluster-keys.ts'
+import { type Machine } from './world/machine.ts'
+import { type MetaServer } from './world/meta-server.ts'
+import { Violation } from './world/violation.ts'
+
+/** How long a broker that is gone may stay in sync, while the controller and the store are well. */
+const FENCED_WITHIN_MS = 30_000
+
+export class ClusterState {
+  readonly #server: MetaServer
+  readonly #machines: readonly Machine[]
+  readonly #keys: ClusterKeys
+  #image = new ClusterImage()
+  #revision = 0
+  /** By partition and broker: since when it is in sync without being there. */
+  readonly #ghosts = new Map<string, number>()
+
+  constructor(server: MetaServer, machines: readonly Machine[], clusterId: string) {
+    this.#server = server
+    this.#machines = machines
+    this.#keys = new ClusterKeys(clusterId)
+  }
+
+  get image(): ClusterImage {
+    const { state } = this.#server
+    if (state.revision === this.#revision) return this.#image
+    this.#revision = state.revision
+    this.#image = new ClusterImage()
+    for (const entry of state.range({ prefix: this.#keys.prefix }).entries) {
+      const record = this.#keys.record(entry.key, entry)
+      if (record !== null) this.#image.apply(record, entry.modRevision)
+    }
+    return this.#image
+  }
+
+  /** Whether each partition has all its replicas in sync, which is where another fault hurts nobody yet. */
+  isWhole(): boolean {
+    for (const { partitions } of this.image.topics())
+      for (const { replicas, isr, leader } of partitions)
+        if (leader < 0 || isr.length < replicas.length) return false
+    return true
+  }
+
+  /** Throws a Violation where a broker that is gone stays in sync for too long. Called now and then. */
+  checkGhosts(nowMs: number): void {
+    if (!this.#server.hasLeader || this.image.brokers.controller === null) this.#ghosts.clear()
+    const seen = new Set<string>()
+    for (const { name, partitions } of this.image.topics()) {
+      for (const { partition, isr } of partitions) {
+        // The last one stays: there is nobody to whom more could be promised.
+        if (isr.length < 2) continue
+        for (const broker of isr) {
+          if (this.image.brokers.isUnfenced(broker)) continue
+          const ghost = `${name}-${partition} broker ${broker}`
+          seen.add(ghost)
+          const sinceMs = this.#ghosts.get(ghost) ?? nowMs
+          this.#ghosts.set(ghost, sinceMs)
+          if (nowMs - sinceMs > FENCED_WITHIN_MS && this.#controllerIsWell())
+            throw new Violation('fenced-in-isr', `${ghost} is fenced and in sync since ${sinceMs} ms`)
+        }
+      }
+    }
+    for (const ghost of this.#ghosts.keys()) if (!seen.has(ghost)) this.#ghosts.delete(ghost)
+  }
+
+  #controllerIsWell(): boolean {
+    const { controller } = this.image.brokers
+    const machine = this.#machines.find(({ brokerId }) => brokerId === controller?.broker)
+    const process = machine?.process
+    if (machine?.running == null || process == null || process.isPaused) return false
+    return this.#server.hears(process) && this.#server.reaches(process)
+  }
+}
