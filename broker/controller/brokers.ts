@@ -2,6 +2,7 @@
  * Who of the brokers may take part, and what the controller has to say of them next. Reads the image alone; what becomes
  * of their partitions is decided in `partition-change.ts`, and in which order the two are written in `reconcile.ts`.
  */
+import { type Placement } from './assignments.ts'
 import { type ClusterImage, type TopicImage } from './image.ts'
 import { type Circumstances } from './partition-change.ts'
 import { type Step } from './records.ts'
@@ -87,6 +88,18 @@ export function decideShutdown({ brokers }: ClusterImage, broker: number, broker
       { type: 'broker-epoch', broker, brokerEpoch },
     ],
     records: [{ type: 'broker-state', ...state, shuttingDown: true }],
+  }
+}
+
+/** Where partitions can be put: on every broker that was ever let in, as one that is gone may come back. */
+export function placementOf({ brokers }: ClusterImage): Placement {
+  const registered = brokers.registered()
+  const ids = new Set([...registered, ...brokers.states()].map(({ broker }) => broker))
+  const active = new Set(brokers.active())
+  return {
+    brokers: [...ids].sort((a, b) => a - b),
+    racks: new Map(registered.map(({ broker, rack }) => [broker, rack])),
+    isActive: broker => active.has(broker),
   }
 }
 

@@ -218,6 +218,6 @@ function isSameList(a: readonly number[], b: readonly number[]): boolean {
   return a === b || (a.length === b.length && a.every((item, index) => item === b[index]))
 }
 
-export function isSameSet(a: readonly number[], b: readonly number[]): boolean {
+function isSameSet(a: readonly number[], b: readonly number[]): boolean {
   return a === b || (a.length === b.length && a.every(item => b.includes(item)))
 }

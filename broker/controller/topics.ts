@@ -4,7 +4,13 @@
  */
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type TopicId } from '../../client/protocol/types.ts'
-import { assignmentProblem, replicationProblem, spread } from './assignments.ts'
+import {
+  absentProblem,
+  assignmentProblem,
+  type Placement,
+  replicationProblem,
+  Spread,
+} from './assignments.ts'
 import { type ClusterImage, type TopicImage } from './image.ts'
 import {
   type Change,
@@ -18,9 +24,7 @@ import {
 import { collisionKey, isInternalTopic, topicNameProblem } from './topic-names.ts'
 
 /** What a decision needs to know besides the image. */
-export interface Surroundings {
-  /** Ids of the brokers that partitions can be put on, in order. */
-  readonly brokers: readonly number[]
+export interface Surroundings extends Placement {
   readonly defaultPartitions: number
   readonly defaultReplicationFactor: number
   /** Why a topic config is refused, or null. */
@@ -134,7 +138,7 @@ function decideCreateTopic(
   }
   const change = {
     steps: stepsBefore(
-      replicas.map((brokers, partition) => newPartition(topicId, partition, brokers)),
+      replicas.map((brokers, partition) => newPartition(topicId, partition, brokers, surroundings)),
       [topic, { type: 'topic-name', name, topicId }],
       [{ type: 'name-is-free', name }],
     ),
@@ -168,10 +172,9 @@ function topicConfigs(
   return { values: Object.fromEntries(values) }
 }
 
-type Placement = { readonly replicas: readonly (readonly number[])[] }
+type Placed = { readonly replicas: readonly (readonly number[])[] }
 
-function placedByUs(command: TopicCommand, surroundings: Surroundings): Placement | Refused {
-  const { brokers } = surroundings
+function placedByUs(command: TopicCommand, surroundings: Surroundings): Placed | Refused {
   const replicationFactor =
     command.replicationFactor === -1 ? surroundings.defaultReplicationFactor : command.replicationFactor
   const count = command.partitions === -1 ? surroundings.defaultPartitions : command.partitions
@@ -183,19 +186,18 @@ function placedByUs(command: TopicCommand, surroundings: Surroundings): Placemen
       ),
     }
   }
-  const problem = replicationProblem(replicationFactor, brokers)
+  const problem = replicationProblem(replicationFactor, surroundings)
   if (problem !== null) return { refusal: problem }
   if (count > MAX_NEW_PARTITIONS) return { refusal: tooMany() }
   // Any digits of the id will do to begin with a different broker for each topic.
   const first = Number.parseInt(command.topicId.slice(0, 6), 16)
+  const spread = new Spread(surroundings, first)
   return {
-    replicas: Array.from({ length: count }, (_, partition) =>
-      spread(brokers, replicationFactor, partition, first),
-    ),
+    replicas: Array.from({ length: count }, (_, partition) => spread.replicas(partition, replicationFactor)),
   }
 }
 
-function placedByClient(command: TopicCommand, surroundings: Surroundings): Placement | Refused {
+function placedByClient(command: TopicCommand, surroundings: Surroundings): Placed | Refused {
   const refused = (error: ErrorCode, message: string): Refused => ({ refusal: refuse(error, message) })
   if (command.replicationFactor !== -1) {
     return refused(
@@ -218,7 +220,9 @@ function placedByClient(command: TopicCommand, surroundings: Surroundings): Plac
         `Found multiple manual partition assignments for partition ${partition}`,
       )
     }
-    const problem = assignmentProblem(replicas, surroundings.brokers, replicationFactor)
+    const problem =
+      assignmentProblem(replicas, surroundings.brokers, replicationFactor) ??
+      absentProblem(replicas, partition, surroundings)
     if (problem !== null) return { refusal: problem }
     byPartition.set(partition, replicas)
   }
@@ -236,15 +240,21 @@ function placedByClient(command: TopicCommand, surroundings: Surroundings): Plac
   return { replicas }
 }
 
-function newPartition(topicId: TopicId, partition: number, replicas: readonly number[]): ControllerRecord {
+function newPartition(
+  topicId: TopicId,
+  partition: number,
+  replicas: readonly number[],
+  { isActive = () => true }: Placement,
+): ControllerRecord {
+  const isr = replicas.filter(broker => isActive(broker))
   const record: PartitionRecord = {
     topicId,
     partition,
-    leader: replicas[0]!,
+    leader: isr[0]!,
     leaderEpoch: 0,
     partitionEpoch: 0,
     replicas,
-    isr: replicas,
+    isr,
     elr: [],
     lastKnownElr: [],
     adding: [],
@@ -309,20 +319,20 @@ export function decideCreatePartitions(
     const message = `Attempted to add ${more} additional partition(s), but only ${assignments.length} assignment(s) were specified.`
     return { refusal: refuse(ErrorCode.INVALID_REPLICA_ASSIGNMENT, message) }
   }
-  for (const replicas of assignments ?? []) {
-    const problem = assignmentProblem(replicas, surroundings.brokers, replicationFactor)
+  for (const [index, replicas] of (assignments ?? []).entries()) {
+    const problem =
+      assignmentProblem(replicas, surroundings.brokers, replicationFactor) ??
+      absentProblem(replicas, current + index, surroundings)
     if (problem !== null) return { refusal: problem }
   }
-  const problem = replicationProblem(replicationFactor, surroundings.brokers)
+  const problem = replicationProblem(replicationFactor, surroundings)
   if (problem !== null) return { refusal: problem }
   const first = Number.parseInt(topicId.slice(0, 6), 16)
+  const spread = new Spread(surroundings, first)
   const added = Array.from({ length: more }, (_, index) => {
     const partition = current + index
-    return newPartition(
-      topicId,
-      partition,
-      assignments?.[index] ?? spread(surroundings.brokers, replicationFactor, partition, first),
-    )
+    const replicas = assignments?.[index] ?? spread.replicas(partition, replicationFactor)
+    return newPartition(topicId, partition, replicas, surroundings)
   })
   const configs = Object.fromEntries(topic.configs)
   const grown: ControllerRecord = { type: 'topic', topicId, name, partitionCount: command.count, configs }

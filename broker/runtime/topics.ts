@@ -9,6 +9,7 @@ import { assert } from '../../client/protocol/assert.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type TopicId } from '../../client/protocol/types.ts'
 import { type BrokerConfig } from '../config/broker-config.ts'
+import { placementOf } from '../controller/brokers.ts'
 import { type TopicImage } from '../controller/image.ts'
 import { type ControllerRecord, refuse } from '../controller/records.ts'
 import { type Surroundings } from '../controller/topics.ts'
@@ -61,7 +62,7 @@ export class Topics {
     const { values } = this.#config
     const { metadata, brokerId } = this.#options
     return {
-      brokers: metadata.isAlone ? [brokerId] : metadata.image.brokers.active(),
+      ...(metadata.isAlone ? { brokers: [brokerId] } : placementOf(metadata.image)),
       defaultPartitions: values['num.partitions'],
       defaultReplicationFactor: values['default.replication.factor'],
       configProblem: configProblem.topic,
