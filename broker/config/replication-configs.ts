@@ -3,6 +3,9 @@
  */
 import { int, long, optional, string } from './definition.ts'
 
+export const RACK_AWARE_SELECTOR = 'org.apache.kafka.common.replica.RackAwareReplicaSelector'
+export const LEADER_SELECTOR = 'org.apache.kafka.common.replica.LeaderSelector'
+
 export const REPLICATION_CONFIGS = {
   'inter.broker.listener.name': optional(
     string({
@@ -44,5 +47,17 @@ export const REPLICATION_CONFIGS = {
     default: 30_000,
     min: 1,
     doc: 'Milliseconds after which the answer of another broker is no longer waited for.',
+  }),
+  'replica.selector.class': optional(
+    string({
+      default: '',
+      oneOf: [RACK_AWARE_SELECTOR, LEADER_SELECTOR],
+      doc: 'Whether consumers that say in which rack they are (client.rack) are sent to an in-sync replica in the same one (RackAwareReplicaSelector). Unset: they read from leaders.',
+    }),
+  ),
+  'peer.heartbeat.interval.ms': int({
+    default: 500,
+    min: 10,
+    doc: 'Milliseconds between signs of life that brokers ask of one another. One that is silent for four of them is told of in the log. Kafka has no such config.',
   }),
 } as const

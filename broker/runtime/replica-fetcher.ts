@@ -243,7 +243,8 @@ export class ReplicaFetcher {
       {
         replicaState: { replicaId: brokerId, replicaEpoch: this.#services.brokerEpoch() },
         maxWaitMs,
-        minBytes: config.minBytes,
+        // With none a leader would not hold a fetch at all.
+        minBytes: Math.max(1, config.minBytes),
         maxBytes: Math.max(1, Math.min(config.responseMaxBytes, memory.pooledFrameBytes - ENVELOPE_BYTES)),
         ...request,
       },
