@@ -12,18 +12,23 @@ import { createTopics } from './api/create-topics.ts'
 import { createRegistry } from './api/registry.ts'
 import { type BrokerConfig } from './config/broker-config.ts'
 import { ConfigError } from './config/definition.ts'
-import { type ListenerConfig, listenersOf } from './config/listeners.ts'
+import { isWildcard, type ListenerConfig, listenersOf } from './config/listeners.ts'
 import { decideNewTerms } from './controller/leaders.ts'
+import { type BrokerEndpoint } from './controller/records.ts'
 import { decideDeleteTopic } from './controller/topics.ts'
 import { type Address, type Env } from './env.ts'
+import { linkMemory } from './link-memory.ts'
 import { openEmbeddedMetaStore } from './metastore/embedded.ts'
 import { type MetaStore } from './metastore/metastore.ts'
 import { adoptFolder } from './runtime/adopt-folder.ts'
+import { clusterIdIn } from './runtime/cluster-identity.ts'
 import { ClusterMetadata } from './runtime/cluster-metadata.ts'
+import { ClusterNode } from './runtime/cluster-node.ts'
 import { DataFolder } from './runtime/data-folder.ts'
 import { FetchSessions } from './runtime/fetch-sessions.ts'
 import { GroupManager } from './runtime/group-manager.ts'
 import { type CleanerConfig } from './runtime/log-cleaner.ts'
+import { type PartitionHost } from './runtime/partition-host.ts'
 import { DEFAULT_PARTITION_MANAGER_CONFIG, PartitionManager } from './runtime/partition-manager.ts'
 import { ProducerIds } from './runtime/producer-ids.ts'
 import { Purgatory } from './runtime/purgatory.ts'
@@ -46,8 +51,17 @@ export interface BrokerOptions {
   readonly onFatal?: (error: Error) => void
   /** Bounds of the server that no config names. */
   readonly limits?: Partial<ServerLimits>
+  /** The cluster that the broker is part of; absent: it is alone. */
+  readonly cluster?: ClusterOptions
   /** Stands between requests and handlers; for tests. */
   readonly interceptor?: Interceptor
+}
+
+export interface ClusterOptions {
+  /** What the brokers of the cluster share. */
+  readonly store: MetaStore
+  /** The store is this broker's own way to it, and is closed with it. */
+  readonly ownsStore: boolean
 }
 
 export interface TopicSpec {
@@ -77,6 +91,9 @@ export class Broker {
   readonly brokerId: number
   readonly #options: BrokerOptions
   readonly #listeners: readonly ListenerConfig[]
+  /** Everything that is received lands here, from clients and from other brokers. */
+  readonly #pool = createSlabPool()
+  #node: ClusterNode | null = null
   /** What has been started, each with the way to stop it; stopped in reverse order. */
   readonly #started: { readonly name: string; readonly stop: (clean: boolean) => Promise<void> | void }[] = []
   readonly #addresses: ListeningAddress[] = []
@@ -126,6 +143,7 @@ export class Broker {
     try {
       const context = await this.#startParts()
       await this.#listen(context)
+      await this.#join()
       // A part may have failed while others were being started.
       if (this.#stopping !== null) throw new BrokerError('STOPPED', 'The broker was stopped while it started')
       this.#state = 'running'
@@ -211,32 +229,56 @@ export class Broker {
     const { env, config } = this.#options
     const { values } = config
     const onFatal = (error: Error): void => this.#fail(error)
+    const { cluster } = this.#options
+    const { brokerId } = this
+    let brokerEpoch = -1
     const dataFolder = await DataFolder.open({
       env,
       path: values['log.dirs'][0]!,
-      clusterId: values['cluster.id'],
-      nodeId: this.brokerId as BrokerId,
+      clusterId:
+        values['cluster.id'] ?? (cluster === undefined ? null : await clusterIdIn(cluster.store, env.random)),
+      nodeId: brokerId as BrokerId,
     })
-    this.#started.push({ name: 'data folder', stop: clean => dataFolder.close(clean) })
-    const store: MetaStore = await openEmbeddedMetaStore({ env, dataFolder: dataFolder.path, onFatal })
-    this.#started.push({ name: 'metadata store', stop: () => store.close() })
+    this.#started.push({ name: 'data folder', stop: clean => dataFolder.close(clean, brokerEpoch) })
+    const store =
+      cluster?.store ?? (await openEmbeddedMetaStore({ env, dataFolder: dataFolder.path, onFatal }))
+    if (cluster?.ownsStore !== false)
+      this.#started.push({ name: 'metadata store', stop: () => store.close() })
     const { clusterId } = dataFolder
-    const metadata = await ClusterMetadata.open({ store, clusterId, log: env.log, isAlone: true, onFatal })
+    const isAlone = cluster === undefined
+    const metadata = await ClusterMetadata.open({ store, clusterId, log: env.log, isAlone, onFatal })
     this.#started.push({ name: 'metadata', stop: () => metadata.close() })
-    const { brokerId } = this
-    await adoptFolder({ env, dataFolder: dataFolder.path, metadata, brokerId })
-    if (!dataFolder.cleanShutdown) {
-      await metadata.change(() => ({
-        refusal: null,
-        change: decideNewTerms(metadata.image, brokerId),
-        result: null,
-      }))
+    const node = isAlone
+      ? null
+      : new ClusterNode({
+          env,
+          store,
+          metadata,
+          dataFolder,
+          brokerId,
+          memory: linkMemory(this.#pool),
+          staticConfig: config,
+          config: (): BrokerConfig => topics.config,
+          host: (topicId, partition): PartitionHost | undefined => partitions.get(topicId, partition),
+          onFatal,
+        })
+    if (node === null) await takeUp({ env, dataFolder, metadata, brokerId })
+    else {
+      this.#node = node
+      this.#started.push({
+        name: 'registration',
+        stop: async clean => {
+          brokerEpoch = node.membership.epochForMarker
+          await node.close(clean)
+        },
+      })
     }
     const partitions = new PartitionManager({
       env,
       dataFolder,
       config: partitionManagerConfig(config),
       cleanerConfig: (): CleanerConfig => cleanerConfig(topics.config),
+      ...(node === null ? {} : { cluster: node.services }),
       onFatal,
     })
     this.#started.push({ name: 'partitions', stop: clean => partitions.stop(clean) })
@@ -244,8 +286,8 @@ export class Broker {
       metadata,
       partitions,
       brokerId,
-      brokerEpoch: () => -1,
-      fetching: NO_FETCHING,
+      brokerEpoch: () => node?.membership.brokerEpoch ?? -1,
+      fetching: node?.fetchers ?? NO_FETCHING,
     })
     const topics = new Topics({
       metadata,
@@ -257,6 +299,10 @@ export class Broker {
       timers: env.timers,
     })
     this.#started.push({ name: 'topics', stop: () => topics.stop() })
+    if (node !== null) {
+      node.connect()
+      this.#started.push({ name: 'links to other brokers', stop: () => node.disconnect() })
+    }
     await topics.start()
     const groups = new GroupManager({ env, metadata, topics, partitions, brokerId, config, onFatal })
     groups.start()
@@ -286,7 +332,7 @@ export class Broker {
   async #listen(context: BrokerContext): Promise<void> {
     const { env, config, limits, interceptor } = this.#options
     const { values } = config
-    const pool = createSlabPool()
+    const pool = this.#pool
     // The tail cache keeps slices of what was received: where that memory runs short, it must let go first.
     pool.onPressure(wantedBytes => context.partitions.tailCache.shrink(wantedBytes))
     const server = new Server({
@@ -319,6 +365,29 @@ export class Broker {
       const address = await server.listen({ name, address: { host, port } })
       this.#addresses.push({ listener: name, address })
     }
+  }
+
+  /** Others hear of this broker when it can answer them, and not before. */
+  async #join(): Promise<void> {
+    const node = this.#node
+    if (node === null) return
+    this.#started.push({ name: 'leadership', stop: clean => (clean ? node.leave() : undefined) })
+    await node.join(this.#endpoints())
+  }
+
+  /** What other brokers tell clients of this one. */
+  #endpoints(): BrokerEndpoint[] {
+    return this.#addresses.map(({ listener, address }) => {
+      const { advertised } = this.#listeners.find(({ name }) => name === listener)!
+      const { host, port } = advertised ?? address
+      if (isWildcard(host)) {
+        throw new ConfigError(
+          'advertised.listeners',
+          `The listener ${listener} is open on every interface (${host}), so the other brokers cannot tell clients where to find it. Name the host that clients reach in advertised.listeners, as ${listener}://host.example:${port}.`,
+        )
+      }
+      return { listener, host, port }
+    })
   }
 
   /** Where a client is told to come: as configured, else to where it came. */
@@ -363,6 +432,23 @@ export class Broker {
     this.#context = null
     if (this.#state !== 'failed') this.#state = 'stopped'
   }
+}
+
+/** A broker that is alone begins where it left off, or where Kafka left off. */
+async function takeUp(options: {
+  readonly env: Env
+  readonly dataFolder: DataFolder
+  readonly metadata: ClusterMetadata
+  readonly brokerId: number
+}): Promise<void> {
+  const { env, dataFolder, metadata, brokerId } = options
+  await adoptFolder({ env, dataFolder: dataFolder.path, metadata, brokerId })
+  if (dataFolder.cleanShutdown) return
+  await metadata.change(() => ({
+    refusal: null,
+    change: decideNewTerms(metadata.image, brokerId),
+    result: null,
+  }))
 }
 
 export function createBroker(options: BrokerOptions): Broker {
