@@ -6,9 +6,11 @@
  * It reports and ends nothing: whether a dead broker's lease is ended is for its owner to say.
  */
 import { API } from '../../client/protocol/apis.ts'
+import { ErrorCode } from '../../client/protocol/errors.ts'
+import { type ApiVersionsResponse } from '../../client/protocol/messages/api-versions.ts'
 import { type BrokerId } from '../../client/protocol/types.ts'
 import { type Address, type Env, type TimerHandle } from '../env.ts'
-import { BrokerLink, type LinkError, type LinkMemory } from './broker-link.ts'
+import { BrokerLink, type LinkError, type LinkMemory, type LinkReply } from './broker-link.ts'
 import { type PeerCondition, PeerJudge, type PeerVerdict } from './peer-judge.ts'
 
 export interface PeerMonitorOptions {
@@ -205,10 +207,21 @@ class Peer {
     if (link === null || !link.isReady || link.inFlight > 0) return
     counters.heartbeats++
     link.relax()
-    const request = { clientSoftwareName: 'sluice-broker', clientSoftwareVersion: '1' }
+    // Another broker that has come to this address says so, and is no sign of life of this one.
+    const request = {
+      clientSoftwareName: 'sluice-broker',
+      clientSoftwareVersion: '1',
+      nodeId: this.broker,
+    }
     // The judge has judged by then: the link is made anew.
     const timeoutMs = 2 * PATIENCE_BEATS * this.#options.heartbeatMs()
-    link.send(API.ApiVersions, request, { timeoutMs }, { answered: () => this.#heard(), failed() {} })
+    const reply: LinkReply<ApiVersionsResponse> = {
+      answered: ({ errorCode }) => {
+        if (errorCode === ErrorCode.NONE) this.#heard()
+      },
+      failed() {},
+    }
+    link.send(API.ApiVersions, request, { timeoutMs }, reply)
   }
 
   stop(): void {
