@@ -11,12 +11,16 @@ import {
   ATTRIBUTE_TRANSACTIONAL,
   type BatchHeader,
   batchAttributes,
+  batchBaseOffset,
   batchBaseSequence,
   batchHasProducerId,
+  batchLastOffset,
   batchLastOffsetDelta,
+  batchLeaderEpoch,
   batchMaxTimestamp,
   batchProducerEpoch,
   batchProducerId,
+  readBatchHeader,
   setLogAppendTime,
   stampBatch,
 } from '../../client/protocol/batch.ts'
@@ -73,8 +77,8 @@ export interface LogStateOptions {
 
 export class LogState {
   readonly epochs: LeaderEpochCache
-  readonly producers: ProducerState
   readonly #rollJitter: number
+  #producers: ProducerState
   #config: LogConfig
   #logStartOffset: Offset
   #logEndOffset: Offset
@@ -91,8 +95,8 @@ export class LogState {
     this.#logEndOffset = options.logEndOffset
     this.#writtenOffset = options.logEndOffset
     this.#durableOffset = options.logEndOffset
-    this.producers = options.producers
-    this.producers.advanceTo(options.logEndOffset)
+    this.#producers = options.producers
+    this.#producers.advanceTo(options.logEndOffset)
     this.epochs = new LeaderEpochCache(options.epochs)
     this.epochs.truncateFromEnd(options.logEndOffset)
     this.epochs.truncateFromStart(options.logStartOffset)
@@ -100,6 +104,10 @@ export class LogState {
 
   get config(): LogConfig {
     return this.#config
+  }
+
+  get producers(): ProducerState {
+    return this.#producers
   }
 
   get logStartOffset(): Offset {
@@ -161,6 +169,37 @@ export class LogState {
     return { kind: 'append', batch, roll }
   }
 
+  /**
+   * Appends a batch as its leader has stored it: it was checked, stamped and given its offsets there. It may leave a gap
+   * behind the log's end, where compaction has removed batches.
+   */
+  appendReplicated(
+    bytes: Uint8Array,
+    active: SegmentFacts,
+    wallMs: number,
+  ): { readonly batch: AppendedBatch; readonly roll: ProducerRow[] | null } {
+    const baseOffset = batchBaseOffset(bytes, 0)
+    const lastOffset = batchLastOffset(bytes, 0)
+    const leaderEpoch = batchLeaderEpoch(bytes, 0)
+    const maxTimestamp = batchMaxTimestamp(bytes, 0)
+    assert(baseOffset >= this.#logEndOffset, 'a replicated batch follows the log')
+    const batch = { bytes, baseOffset, lastOffset, maxTimestamp, leaderEpoch }
+    const next = { byteLength: bytes.length, lastOffset, maxTimestamp }
+    const producers = this.#producers
+    const roll = shouldRoll(active, next, this.#config, this.#rollJitter, wallMs)
+      ? producers.snapshot()
+      : null
+    if (leaderEpoch >= 0) this.epochs.assign(leaderEpoch, baseOffset)
+    this.#logEndOffset = (lastOffset + 1) as Offset
+    if (!batchHasProducerId(bytes, 0)) producers.advanceTo(this.#logEndOffset)
+    else {
+      const header = readBatchHeader(bytes, 0)
+      const previous = replayProducer(producers, header, wallMs)
+      this.#undo.push({ baseOffset, produced: header, previous })
+    }
+    return { batch, roll }
+  }
+
   /** Everything below `offset` is in the hands of the system. */
   written(offset: Offset): void {
     assert(offset <= this.#logEndOffset, 'no more is written than was appended')
@@ -189,8 +228,36 @@ export class LogState {
     }
     this.producers.rewindTo(offset)
     this.#logEndOffset = offset
-    const epoch = this.epochs.latestEpoch
-    if (this.epochs.truncateFromEnd(offset) && epoch >= 0) this.epochs.assign(epoch, offset)
+    this.epochs.truncateFromEnd(offset)
+  }
+
+  /**
+   * The log was cut and ends at `endOffset`, all of it durable. `producers` were rebuilt from what is left; null: no
+   * record was taken away, only epochs that had none. Where the log started later it is empty now.
+   */
+  truncated(endOffset: Offset, producers: ProducerState | null): void {
+    assert(endOffset <= this.#logEndOffset, 'a log that is cut does not grow')
+    this.epochs.truncateFromEnd(endOffset)
+    if (producers === null) return
+    this.#endAt(endOffset, producers)
+    if (this.#logStartOffset > endOffset) this.#logStartOffset = endOffset
+  }
+
+  /** Nothing is left; the log goes on, and starts, at `offset`. */
+  startedOver(offset: Offset): void {
+    this.epochs.clear()
+    this.#endAt(offset, new ProducerState(offset))
+    this.#logStartOffset = offset
+  }
+
+  #endAt(endOffset: Offset, producers: ProducerState): void {
+    assert(this.#writtenOffset === this.#logEndOffset, 'a log is cut while nothing is pending')
+    producers.advanceTo(endOffset)
+    this.#producers = producers
+    this.#undo = []
+    this.#logEndOffset = endOffset
+    this.#writtenOffset = endOffset
+    this.#durableOffset = endOffset
   }
 
   /** A new term of leadership begins at the end of the log. True when the epochs changed. */
@@ -239,18 +306,31 @@ function producedBatch(bytes: Uint8Array): ProducedBatch {
   }
 }
 
-/** What a batch that is in the log already says of its producer, on recovery and, later, on a follower. */
+/** What a batch that is in the log already says of its epoch and its producer, when a log is opened or was cut. */
 export function replayBatch(
   producers: ProducerState,
   epochs: LeaderEpochCache,
   header: BatchHeader,
   wallMs: number,
 ): void {
-  if (header.leaderEpoch > epochs.latestEpoch) epochs.assign(header.leaderEpoch, header.baseOffset)
+  const { leaderEpoch, baseOffset, lastOffset } = header
+  // A checkpoint that is older than a truncation may tell of epochs that the log does not have there: it is the log
+  // that is right.
+  const isContradicted = leaderEpoch >= 0 && leaderEpoch < epochs.epochAt(lastOffset)
+  if (leaderEpoch > epochs.latestEpoch || isContradicted) epochs.assign(leaderEpoch, baseOffset)
   // Batches below the snapshot's offset are part of the snapshot.
-  if (header.lastOffset < producers.endOffset) return
+  if (lastOffset < producers.endOffset) return
+  if (header.producerId < 0n) producers.advanceTo((lastOffset + 1) as Offset)
+  else replayProducer(producers, header, wallMs)
+}
+
+function replayProducer(
+  producers: ProducerState,
+  header: BatchHeader,
+  wallMs: number,
+): ProducerEntry | undefined {
   const { producerId, producerEpoch, lastOffset } = header
-  if (producerId < 0n) producers.advanceTo((lastOffset + 1) as Offset)
-  else if (header.isControl) producers.endTransaction(producerId, producerEpoch, null, lastOffset, wallMs)
-  else producers.append(header, lastOffset, wallMs)
+  return header.isControl
+    ? producers.endTransaction(producerId, producerEpoch, null, lastOffset, wallMs)
+    : producers.append(header, lastOffset, wallMs)
 }

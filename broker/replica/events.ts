@@ -6,9 +6,54 @@ import { type ErrorCode } from '../../client/protocol/errors.ts'
 import { type BrokerId, type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
 import { type LogConfig } from '../log/config.ts'
 import { type AppendedBatch } from '../log/log-state.ts'
-import { type ProducerRow } from '../log/producer-state.ts'
+import { type ProducerRow, type ProducerState } from '../log/producer-state.ts'
 import { type RecordError } from '../log/record-checks.ts'
 import { type SegmentFacts } from '../log/segments.ts'
+
+export type ReplicaRole = 'leader' | 'follower' | 'none'
+
+/** What the cluster's metadata says of a partition's replicas, for its leader, who is one of both. */
+export interface Replicas {
+  /** Counts the changes: a step of more than one tells that something was missed between. */
+  readonly partitionEpoch: number
+  /** Of the metadata, at the last change: an older one says nothing new. */
+  readonly revision: number
+  readonly replicas: readonly BrokerId[]
+  readonly isr: readonly BrokerId[]
+}
+
+/** One broker of a proposed ISR, and the epoch that it fetched with; -1 where it has not. */
+export interface IsrMember {
+  readonly broker: BrokerId
+  readonly brokerEpoch: number
+}
+
+/**
+ * A follower asks for `fetchOffset`: it has everything below, on disk where that counts. Only where the logs agree up to
+ * there: an offset in a log that has parted from this one means nothing.
+ */
+export interface FollowerFetchedEvent {
+  readonly type: 'follower-fetched'
+  readonly replica: BrokerId
+  readonly brokerEpoch: number
+  readonly fetchOffset: Offset
+  readonly logStartOffset: Offset
+  /** It is active under that very epoch: it may join the ISR. */
+  readonly mayJoin: boolean
+}
+
+/** A batch as the leader has stored it, checked (`splitBatches`), and what the leader says of its log. */
+export interface ReplicateEvent {
+  readonly type: 'replicate'
+  /** Of the leader that sent it: what comes from an older one is not appended. */
+  readonly epoch: LeaderEpoch
+  /** Null: there was nothing new. */
+  readonly records: Uint8Array | null
+  readonly highWatermark: number
+  readonly logStartOffset: number
+  readonly wallMs: number
+  readonly active: SegmentFacts
+}
 
 /** A batch to append. It is answered by exactly one `reply` with the same token. */
 export interface ProduceEvent<Token> {
@@ -39,26 +84,20 @@ export type ReplicaEvent<Token> =
   | { readonly type: 'synced'; readonly endOffset: Offset }
   /** Time has passed: requests may have timed out, flush.ms may be over. */
   | { readonly type: 'tick' }
-  | {
-      readonly type: 'become-leader'
-      readonly epoch: LeaderEpoch
-      /** All replicas of the partition and those in sync, this one among both. */
-      readonly replicas: readonly BrokerId[]
-      readonly isr: readonly BrokerId[]
-    }
-  /** No longer the leader: whoever waits is answered with `error`. */
+  /** Leads from now on, or goes on to with other replicas or another ISR. Ignored where it is older than what is known. */
+  | ({ readonly type: 'become-leader'; readonly epoch: LeaderEpoch } & Replicas)
+  /** Another one leads, or nobody: whoever waits is refused. Ignored where it is older than what is known. */
+  | { readonly type: 'become-follower'; readonly epoch: LeaderEpoch }
+  /** The partition leaves this broker: whoever waits is answered with `error`. */
   | { readonly type: 'resign'; readonly error: ErrorCode }
-  /** A follower asks for `fetchOffset`: it has everything below, on disk where that counts. */
-  | { readonly type: 'follower-fetched'; readonly replica: BrokerId; readonly fetchOffset: Offset }
-  /**
-   * The controller has confirmed `isr`, or (`maximalIsr` larger) an expansion was proposed: until it is decided, the
-   * high watermark waits for the members of both.
-   */
-  | {
-      readonly type: 'isr-changed'
-      readonly isr: readonly BrokerId[]
-      readonly maximalIsr: readonly BrokerId[]
-    }
+  | FollowerFetchedEvent
+  /** The change of the ISR that was proposed under this revision will not be. */
+  | { readonly type: 'isr-refused'; readonly epoch: LeaderEpoch; readonly revision: number }
+  | ReplicateEvent
+  /** The files were cut; see `LogState.truncated`. */
+  | { readonly type: 'truncated'; readonly endOffset: Offset; readonly producers: ProducerState | null }
+  /** The files are empty, and begin at `offset`. */
+  | { readonly type: 'started-over'; readonly offset: Offset }
   /** Records below are no longer offered: DeleteRecords or retention. Not beyond the high watermark. */
   | { readonly type: 'move-start'; readonly offset: Offset }
   | { readonly type: 'configure'; readonly config: LogConfig }
@@ -80,7 +119,12 @@ export type ReplicaEffect<Token> =
   /** Make durable what is written by then; `synced` or the end of the broker follows. */
   | { readonly type: 'sync' }
   | ProduceReply<Token>
-  /** What readers may see has changed: high watermark, last stable offset, log start, or leadership. */
+  /** `isr` is to replace the one of `revision`. */
+  | { readonly type: 'propose-isr'; readonly revision: number; readonly isr: readonly IsrMember[] }
+  /**
+   * What readers may see has changed: high watermark, last stable offset, log start, or leadership; for followers also
+   * the end of what is written.
+   */
   | { readonly type: 'wake' }
   /** Send a `tick` at this time of the monotonic clock; replaces an earlier one that is still to come. */
   | { readonly type: 'set-timer'; readonly atMs: number }

@@ -2,6 +2,10 @@
  * One replica of a partition as a state machine: who leads, what is committed, who still waits for an answer. Sans I/O:
  * `step` takes an event and says what is to be done; it holds no clock, touches no file, and never waits.
  *
+ * A leader gives offsets and counts who has what; a follower appends what its leader has, and believes it how far that is
+ * committed. Whatever an epoch has taught about others is forgotten with it, and what comes from an older one is
+ * refused.
+ *
  * The promise it keeps: with acks=all nothing is answered before it is committed, and nothing is committed before it is
  * on disk on every in-sync replica (where log.flush.before.ack says so, which is the default). Readers see committed
  * records alone. A retry is answered no earlier than the batch that it repeats.
@@ -11,11 +15,20 @@
 import { assert } from '../../client/protocol/assert.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type BrokerId, type LeaderEpoch, NO_LEADER_EPOCH, type Offset } from '../../client/protocol/types.ts'
-import { type LogState } from '../log/log-state.ts'
-import { type ProducerBatch } from '../log/producer-state.ts'
+import { type AppendedBatch, type LogState } from '../log/log-state.ts'
+import { type ProducerBatch, type ProducerRow } from '../log/producer-state.ts'
 import { type RecordError } from '../log/record-checks.ts'
 import { AckQueue, type WaitingProduce } from './ack-queue.ts'
-import { type ProduceEvent, type ReplicaEffect, type ReplicaEvent } from './events.ts'
+import {
+  type FollowerFetchedEvent,
+  type ProduceEvent,
+  type ReplicaEffect,
+  type ReplicaEvent,
+  type ReplicaRole,
+  type Replicas,
+  type ReplicateEvent,
+} from './events.ts'
+import { InSyncReplicas } from './in-sync-replicas.ts'
 
 /**
  * Where acknowledgements do not wait for the disk, a finished segment is synced no later than this after its roll,
@@ -29,21 +42,21 @@ export interface ReplicaOptions {
   readonly log: LogState
   /** From the checkpoint; what is beyond the log's end is cut to it. */
   readonly highWatermark: Offset
+  /** replica.lag.time.max.ms, as of now. */
+  readonly lagTimeMaxMs: () => number
 }
 
 export class Replica<Token> {
   readonly log: LogState
-  readonly #brokerId: BrokerId
-  #isLeader = false
+  readonly #lagTimeMaxMs: () => number
+  readonly #inSync: InSyncReplicas
+  #role: ReplicaRole = 'none'
   #leaderEpoch = NO_LEADER_EPOCH
   #epochStartOffset = 0 as Offset
   #highWatermark: Offset
-  #replicas: readonly BrokerId[] = []
-  #isr: readonly BrokerId[] = []
-  /** The ISR and who is proposed for it: the high watermark waits for all of them (KIP-497). */
-  #maximalIsr: readonly BrokerId[] = []
-  /** Log end offset of each follower, as far as its fetches have told. */
-  readonly #followers = new Map<BrokerId, Offset>()
+  /** As a follower: what the leader of this epoch has told of its log; 0 before it told anything. */
+  #leaderHighWatermark = 0
+  #leaderLogStart = 0
   readonly #awaitingWrite = new AckQueue<Token>()
   readonly #awaitingCommit = new AckQueue<Token>()
   #timerAtMs = Infinity
@@ -57,14 +70,20 @@ export class Replica<Token> {
 
   constructor(options: ReplicaOptions) {
     this.log = options.log
-    this.#brokerId = options.brokerId
+    this.#lagTimeMaxMs = options.lagTimeMaxMs
+    this.#inSync = new InSyncReplicas(options.brokerId)
     const { logStartOffset, logEndOffset } = options.log
     this.#highWatermark = Math.max(logStartOffset, Math.min(options.highWatermark, logEndOffset)) as Offset
+    options.log.producers.transactions.highWatermarkMoved(this.#highWatermark)
     this.#syncAsked = logEndOffset
   }
 
+  get role(): ReplicaRole {
+    return this.#role
+  }
+
   get isLeader(): boolean {
-    return this.#isLeader
+    return this.#role === 'leader'
   }
 
   get leaderEpoch(): LeaderEpoch {
@@ -84,6 +103,22 @@ export class Replica<Token> {
   get lastStableOffset(): Offset {
     const unstable = this.log.producers.transactions.firstUnstableOffset
     return unstable !== null && unstable < this.#highWatermark ? unstable : this.#highWatermark
+  }
+
+  /**
+   * How far this replica counts as having the log: to where it is on disk, or with log.flush.before.ack=false to where it
+   * is written.
+   */
+  get ownOffset(): Offset {
+    return this.log.config.flushBeforeAck ? this.log.durableOffset : this.log.writtenOffset
+  }
+
+  /** As a leader: who is in sync, who may be, and how far the others are. */
+  get inSync(): Pick<
+    InSyncReplicas,
+    'isr' | 'maximalIsr' | 'replicas' | 'standing' | 'isProposing' | 'lowestLogStart'
+  > {
+    return this.#inSync
   }
 
   /** Requests that wait for an answer. */
@@ -112,19 +147,31 @@ export class Replica<Token> {
         this.#tick(nowMs)
         break
       case 'become-leader':
-        this.#becomeLeader(event.epoch, event.replicas, event.isr)
+        this.#becomeLeader(event.epoch, event, nowMs)
+        break
+      case 'become-follower':
+        this.#becomeFollower(event.epoch)
         break
       case 'resign':
-        this.#resign(event.error)
+        this.#stepDown('none', event.error)
         break
       case 'follower-fetched':
-        this.#followers.set(event.replica, event.fetchOffset)
+        this.#followerFetched(event, nowMs)
+        break
+      case 'isr-refused':
+        if (event.epoch === this.#leaderEpoch) this.#inSync.refused(event.revision)
         this.#advanceHighWatermark()
         break
-      case 'isr-changed':
-        this.#isr = event.isr
-        this.#maximalIsr = event.maximalIsr
-        this.#advanceHighWatermark()
+      case 'replicate':
+        this.#replicate(event, nowMs)
+        break
+      case 'truncated':
+        this.log.truncated(event.endOffset, event.producers)
+        this.#wasCut()
+        break
+      case 'started-over':
+        this.log.startedOver(event.offset)
+        this.#wasCut()
         break
       case 'move-start':
         this.#moveStart(event.offset)
@@ -163,10 +210,7 @@ export class Replica<Token> {
         break
       case 'append': {
         const { batch, roll } = decision
-        if (roll !== null) this.#effects.push({ type: 'roll', baseOffset: batch.baseOffset, producers: roll })
-        this.#effects.push({ type: 'append', batch })
-        if (this.#unsyncedSinceMs === Infinity) this.#unsyncedSinceMs = nowMs
-        this.#scheduleFlush(nowMs, roll !== null)
+        this.#append(batch, roll, nowMs)
         this.#await(event, batch.baseOffset, (batch.lastOffset + 1) as Offset, event.wallMs, nowMs)
         break
       }
@@ -175,16 +219,24 @@ export class Replica<Token> {
     }
   }
 
+  #append(batch: AppendedBatch, roll: readonly ProducerRow[] | null, nowMs: number): void {
+    if (roll !== null) this.#effects.push({ type: 'roll', baseOffset: batch.baseOffset, producers: roll })
+    this.#effects.push({ type: 'append', batch })
+    if (this.#unsyncedSinceMs === Infinity) this.#unsyncedSinceMs = nowMs
+    this.#scheduleFlush(nowMs, roll !== null)
+  }
+
   #mayProduce(event: ProduceEvent<Token>): boolean {
-    if (!this.#isLeader) {
+    if (this.#role !== 'leader') {
       this.#refuse(event.token, ErrorCode.NOT_LEADER_OR_FOLLOWER, 'this broker does not lead the partition')
       return false
     }
-    if (event.acks !== -1 || this.#isr.length >= this.#minInSync()) return true
+    const inSync = this.#inSync.isr.length
+    if (event.acks !== -1 || inSync >= this.#minInSync()) return true
     this.#refuse(
       event.token,
       ErrorCode.NOT_ENOUGH_REPLICAS,
-      `${this.#isr.length} replicas are in sync, min.insync.replicas wants ${this.#minInSync()}`,
+      `${inSync} replicas are in sync, min.insync.replicas wants ${this.#minInSync()}`,
     )
     return false
   }
@@ -225,6 +277,8 @@ export class Replica<Token> {
     this.log.written(endOffset)
     this.#answerReached(this.#awaitingWrite, this.log.writtenOffset)
     this.#syncIfDue(-Infinity)
+    // Followers wait for what is written, committed or not.
+    if (this.#inSync.replicas.length > 1) this.#effects.push({ type: 'wake' })
     this.#advanceHighWatermark()
   }
 
@@ -246,7 +300,9 @@ export class Replica<Token> {
       for (const entry of queue.takeWhere(lost))
         this.#refuse(entry.token, ErrorCode.KAFKA_STORAGE_ERROR, message)
     }
+    if (this.#role !== 'leader') return
     // An epoch that began behind the end begins there now.
+    this.log.beginEpoch(this.#leaderEpoch)
     if (this.#epochStartOffset > endOffset) {
       this.#epochStartOffset = endOffset
       this.#effects.push({ type: 'save-epochs' })
@@ -290,23 +346,26 @@ export class Replica<Token> {
 
   /** Replicas that must be in sync for acks=all: a partition cannot want more than it has. */
   #minInSync(): number {
-    return Math.min(this.log.config.minInsyncReplicas, this.#replicas.length)
+    return Math.min(this.log.config.minInsyncReplicas, this.#inSync.replicas.length)
   }
 
-  /** The leader's own part counts when it is on disk, or with log.flush.before.ack=false when it is written. */
-  #ownOffset(): Offset {
-    return this.log.config.flushBeforeAck ? this.log.durableOffset : this.log.writtenOffset
-  }
-
-  /** Below min.insync.replicas nothing is committed, also not what acks=1 has sent (KIP-966). */
+  /**
+   * A leader counts; below min.insync.replicas nothing is committed, also not what acks=1 has sent (KIP-966). A follower
+   * believes its leader, as far as it has the records itself.
+   */
   #advanceHighWatermark(): void {
-    if (!this.#isLeader || this.#isr.length < this.#minInSync()) return
-    let committed = this.#ownOffset()
-    for (const replica of this.#maximalIsr) {
-      if (replica === this.#brokerId) continue
-      const followerEnd = this.#followers.get(replica) ?? (0 as Offset)
-      if (followerEnd < committed) committed = followerEnd
+    if (this.#role === 'leader') {
+      if (this.#inSync.isr.length < this.#minInSync()) return
+      this.#commitTo(this.#inSync.committedOffset(this.ownOffset))
+    } else if (this.#role === 'follower') {
+      this.#commitTo(Math.min(this.#leaderHighWatermark, this.ownOffset) as Offset)
+      this.#moveStart(Math.min(this.#leaderLogStart, this.#highWatermark) as Offset)
+      // Whoever fetches for it goes on only when it has all that it was sent.
+      if (this.ownOffset === this.log.logEndOffset) this.#effects.push({ type: 'wake' })
     }
+  }
+
+  #commitTo(committed: Offset): void {
     if (committed <= this.#highWatermark) return
     this.#highWatermark = committed
     this.log.producers.transactions.highWatermarkMoved(committed)
@@ -322,34 +381,86 @@ export class Replica<Token> {
 
   // ------------------------------------------------------------------------------------------ the rest
 
-  #becomeLeader(epoch: LeaderEpoch, replicas: readonly BrokerId[], isr: readonly BrokerId[]): void {
-    assert(epoch >= this.#leaderEpoch, 'leader epochs rise')
-    assert(isr.includes(this.#brokerId), 'a leader is in sync with itself')
-    const isNewEpoch = !this.#isLeader || epoch > this.#leaderEpoch
-    this.#isLeader = true
-    this.#leaderEpoch = epoch
-    this.#replicas = replicas
-    this.#isr = isr
-    this.#maximalIsr = isr
-    if (isNewEpoch) {
-      this.#followers.clear()
+  #becomeLeader(epoch: LeaderEpoch, replicas: Replicas, nowMs: number): void {
+    if (epoch < this.#leaderEpoch) return
+    if (epoch === this.#leaderEpoch && this.#role === 'leader') {
+      if (!this.#inSync.update(replicas, nowMs)) return
+    } else {
+      this.#inSync.begin(replicas, nowMs)
+      this.#role = 'leader'
+      this.#leaderEpoch = epoch
       if (this.log.beginEpoch(epoch)) this.#effects.push({ type: 'save-epochs' })
       // After a restart the epoch may be the one that was: then it began where it did.
       this.#epochStartOffset = this.log.epochs.entries.at(-1)?.startOffset ?? this.log.logEndOffset
     }
     this.#effects.push({ type: 'wake' })
+    this.#watchFollowers(nowMs)
     this.#advanceHighWatermark()
   }
 
-  #resign(error: ErrorCode): void {
-    this.#isLeader = false
-    this.#followers.clear()
+  /** Stepping down is always safe: also from an epoch that was led. */
+  #becomeFollower(epoch: LeaderEpoch): void {
+    if (epoch < this.#leaderEpoch || (epoch === this.#leaderEpoch && this.#role === 'follower')) return
+    this.#leaderEpoch = epoch
+    this.#leaderHighWatermark = 0
+    this.#leaderLogStart = 0
+    this.#stepDown('follower', ErrorCode.NOT_LEADER_OR_FOLLOWER)
+  }
+
+  #stepDown(role: 'follower' | 'none', error: ErrorCode): void {
+    this.#role = role
+    this.#inSync.end()
     for (const queue of [this.#awaitingWrite, this.#awaitingCommit]) {
       for (const entry of queue.takeWhere(() => true)) {
-        this.#refuse(entry.token, error, 'the partition left this broker before the records were committed')
+        this.#refuse(entry.token, error, 'this broker ceased to lead before the records were committed')
       }
     }
     this.#effects.push({ type: 'wake' })
+  }
+
+  #followerFetched(event: FollowerFetchedEvent, nowMs: number): void {
+    if (this.#role !== 'leader') return
+    const { writtenOffset } = this.log
+    if (event.fetchOffset > writtenOffset || !this.#inSync.fetched(event, writtenOffset, nowMs)) return
+    if (event.mayJoin) {
+      const offsets = {
+        endOffset: writtenOffset,
+        highWatermark: this.#highWatermark,
+        epochStartOffset: this.#epochStartOffset,
+      }
+      this.#propose(this.#inSync.expansion(event.replica, offsets))
+    }
+    this.#advanceHighWatermark()
+  }
+
+  #propose(isr: ReturnType<InSyncReplicas['expansion']>): void {
+    if (isr !== null) this.#effects.push({ type: 'propose-isr', revision: this.#inSync.revision, isr })
+  }
+
+  /** Who lags is looked for twice in the time that it may lag. */
+  #watchFollowers(nowMs: number): void {
+    if (this.#inSync.isr.length > 1) this.#setTimer(nowMs + this.#lagTimeMaxMs() / 2)
+  }
+
+  #replicate(event: ReplicateEvent, nowMs: number): void {
+    if (this.#role !== 'follower' || event.epoch !== this.#leaderEpoch) return
+    if (event.records !== null) {
+      const { batch, roll } = this.log.appendReplicated(event.records, event.active, event.wallMs)
+      this.#append(batch, roll, nowMs)
+    }
+    this.#leaderHighWatermark = event.highWatermark
+    this.#leaderLogStart = event.logStartOffset
+    this.#advanceHighWatermark()
+  }
+
+  /** Only what was never committed is cut, but for an unclean election: then the high watermark goes back with it. */
+  #wasCut(): void {
+    const { logStartOffset, logEndOffset, producers } = this.log
+    this.#highWatermark = Math.max(logStartOffset, Math.min(this.#highWatermark, logEndOffset)) as Offset
+    producers.transactions.highWatermarkMoved(this.#highWatermark)
+    this.#syncAsked = Math.min(this.#syncAsked, logEndOffset) as Offset
+    if (this.log.durableOffset === logEndOffset) this.#unsyncedSinceMs = Infinity
+    this.#effects.push({ type: 'save-epochs' }, { type: 'wake' })
   }
 
   #moveStart(offset: Offset): void {
@@ -375,6 +486,11 @@ export class Replica<Token> {
       earliestMs = Math.min(earliestMs, queue.earliestDeadlineMs())
     }
     this.#syncIfDue(nowMs)
+    if (this.#role === 'leader') {
+      const { writtenOffset } = this.log
+      this.#propose(this.#inSync.shrinkage(writtenOffset, this.#lagTimeMaxMs(), nowMs))
+      this.#watchFollowers(nowMs)
+    }
     if (earliestMs !== Infinity) this.#setTimer(earliestMs)
     if (this.#unsyncedSinceMs !== Infinity && this.log.writtenOffset > this.#syncAsked) {
       this.#scheduleFlush(nowMs, false)

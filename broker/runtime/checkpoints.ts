@@ -170,7 +170,7 @@ export class Checkpoints {
   async #writeRecoveryPoints(): Promise<void> {
     // As of now: what becomes durable while the epochs are written may have an epoch that is not.
     const entries = this.#entries(
-      host => host.state.durableOffset,
+      host => host.recoveryPoint,
       offline => offline.recoveryPoint,
     )
     for (const host of [...this.#hosts()]) await this.saveEpochs(host)

@@ -34,7 +34,6 @@ export interface OffsetQuery {
 
 /** What a leader knows of its term, besides what readers may see. */
 export interface LeaderBounds extends ReadBounds {
-  readonly leaderEpoch: LeaderEpoch
   readonly epochStartOffset: Offset
 }
 

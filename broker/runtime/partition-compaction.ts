@@ -90,6 +90,19 @@ export class PartitionCompaction {
     return this.#running
   }
 
+  /**
+   * What is under way ends at the next opportunity, once the partition may not be compacted; resolves when no files of it
+   * are left.
+   */
+  async giveUp(): Promise<void> {
+    await this.#running
+  }
+
+  /** The log ends at `endOffset`: what was compacted beyond is gone. */
+  wasCut(endOffset: Offset): void {
+    if (this.#cleanedTo > endOffset) this.#cleanedTo = endOffset
+  }
+
   /** For good: what is under way ends at the next opportunity, and no files of it are left when this resolves. */
   async stop(): Promise<void> {
     this.#isStopped = true

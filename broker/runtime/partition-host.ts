@@ -9,6 +9,7 @@ import { type LogState } from '../log/log-state.ts'
 import { planRetention } from '../log/segments.ts'
 import { type Retained } from '../slab.ts'
 import { type PartitionLog } from '../storage/partition-log.ts'
+import { type HostServices } from './host-services.ts'
 import { findOffset } from './list-offsets.ts'
 import { PartitionCompaction } from './partition-compaction.ts'
 import {
@@ -33,8 +34,8 @@ import {
   type TruncateOutcome,
 } from './partition-types.ts'
 import { type Waiter, type Wakeable } from './purgatory.ts'
-import { readPartition } from './read-partition.ts'
-import { type HostServices, ReplicaDriver } from './replica-driver.ts'
+import { isReadable, type ReadablePartition, readPartition } from './read-partition.ts'
+import { ReplicaDriver } from './replica-driver.ts'
 import { segmentConfigOf } from './segment-config.ts'
 
 export interface HostOptions {
@@ -61,7 +62,7 @@ export class PartitionHost implements Wakeable {
   readonly compaction: PartitionCompaction
   readonly #services: HostServices
   readonly #driver: ReplicaDriver
-  readonly #hasAborted: boolean
+  readonly #asLeader: ReadablePartition
   #epochsSaved: number
   #retaining = false
 
@@ -70,12 +71,22 @@ export class PartitionHost implements Wakeable {
     this.topicName = options.topicName
     this.partition = options.partition
     this.#services = options.services
-    this.#hasAborted = options.hasAborted
     this.#driver = new ReplicaDriver({
       ...options,
       name: this.name,
       onSegmentSealed: () => void this.tryRetention(),
+      settleCompaction: () => this.compaction.giveUp(),
+      onCut: endOffset => this.compaction.wasCut(endOffset),
     })
+    this.#asLeader = {
+      name: this.name,
+      check: epoch => this.checkLeader(epoch),
+      bounds: this.#driver.replica,
+      storage: options.storage,
+      hasAborted: options.hasAborted,
+      upTo: 'committed',
+      log: options.services.log,
+    }
     this.#epochsSaved = options.state.epochs.version
     const { clock, log } = options.services
     const { storage, cleanedTo } = options
@@ -105,7 +116,7 @@ export class PartitionHost implements Wakeable {
 
   /** Retention and compaction both take segments away: one at a time. */
   get mayBeCompacted(): boolean {
-    return this.online && !this.#retaining
+    return this.online && !this.#retaining && this.#driver.exchange === null
   }
 
   /** False after the partition left this broker or the disk failed. */
@@ -142,8 +153,8 @@ export class PartitionHost implements Wakeable {
 
   /** Synchronous where the tail cache has the bytes. */
   read(request: ReadRequest): FetchOutcome | Promise<FetchOutcome> {
-    const files = { storage: this.#storage, hasAborted: this.#hasAborted }
-    return readPartition(this, this.#driver.replica, files, this.#services.log, request)
+    if (request.allowFollower !== true) return readPartition(this.#asLeader, request)
+    return readPartition({ ...this.#asLeader, check: epoch => this.checkReplica(epoch) }, request)
   }
 
   /**
@@ -188,7 +199,7 @@ export class PartitionHost implements Wakeable {
   // ------------------------------------------------------------------------------------------ leadership
 
   get role(): ReplicaRole {
-    return this.#driver.replica.isLeader ? 'leader' : 'none'
+    return this.#driver.replica.role
   }
 
   /** Begins or goes on to lead, alone. */
@@ -202,7 +213,7 @@ export class PartitionHost implements Wakeable {
    * ignored. While the log is being truncated it takes effect after that.
    */
   lead(spec: LeadSpec): void {
-    this.#driver.step({ type: 'become-leader', ...spec })
+    this.#driver.lead(spec)
   }
 
   /** Follows from now on: whoever waits for an answer gets NOT_LEADER_OR_FOLLOWER. The same rules as for `lead`. */
@@ -222,7 +233,7 @@ export class PartitionHost implements Wakeable {
    * it was appended: waiters are woken when that is over.
    */
   replicaPosition(): ReplicaPosition | null {
-    return this.#driver.replicaPosition()
+    return this.#driver.follower.position()
   }
 
   /**
@@ -230,17 +241,17 @@ export class PartitionHost implements Wakeable {
    * log.flush.before.ack=false). `owner` is retained for as long as the bytes are needed.
    */
   replicate(records: Uint8Array, owner: Retained | null, from: ReplicatedFrom): Promise<ReplicateOutcome> {
-    return this.#driver.replicate(records, owner, from)
+    return this.#driver.follower.replicate(records, owner, from)
   }
 
   /** The leader's log parts from this one: cuts back to where both are known to agree (KIP-101, KIP-279). */
   diverged(epoch: number, endOffset: number, leaderEpoch: LeaderEpoch): Promise<TruncateOutcome> {
-    return this.#driver.diverged(epoch, endOffset, leaderEpoch)
+    return this.#driver.follower.diverged(epoch, endOffset, leaderEpoch)
   }
 
   /** The leader's log has nothing to go on with from here: this one begins anew, empty, at `atOffset`. */
   startOver(atOffset: Offset, leaderEpoch: LeaderEpoch): Promise<TruncateOutcome> {
-    return this.#driver.startOver(atOffset, leaderEpoch)
+    return this.#driver.follower.startOver(atOffset, leaderEpoch)
   }
 
   // ---------------------------------------------------------------------------------------- as a leader
@@ -250,13 +261,15 @@ export class PartitionHost implements Wakeable {
    * of range, which the read answers; else why it is not served.
    */
   replicaFetched(fetch: ReplicaFetch): ErrorCode {
-    return this.#driver.replicaFetched(fetch)
+    const error = this.checkLeader(fetch.leaderEpoch)
+    if (error !== ErrorCode.NONE) return error
+    const at = { offset: fetch.fetchOffset, lastFetchedEpoch: fetch.lastFetchedEpoch }
+    return isReadable(this.state, at) ? this.#driver.replicaFetched(fetch) : ErrorCode.NONE
   }
 
   /** As `read`, for a follower: up to the end of what is written, committed or not. */
   readForReplica(request: ReadRequest): FetchOutcome | Promise<FetchOutcome> {
-    const files = { storage: this.#storage, hasAborted: false }
-    return readPartition(this, this.#driver.replica, files, this.#services.log, request)
+    return readPartition({ ...this.#asLeader, hasAborted: false, upTo: 'written' }, request)
   }
 
   /** Where fetches of followers wait: woken by what is written, and by changes of leadership. */
@@ -284,8 +297,8 @@ export class PartitionHost implements Wakeable {
    * when the log starts there already.
    */
   async deleteRecords(beforeOffset: number): Promise<DeleteRecordsOutcome> {
-    const { unavailable } = this.#driver
-    if (unavailable !== null) return { error: unavailable, lowWatermark: -1 }
+    const error = this.checkLeader(-1)
+    if (error !== ErrorCode.NONE) return { error, lowWatermark: -1 }
     const offset = (beforeOffset === -1 ? this.highWatermark : beforeOffset) as Offset
     if (offset < 0 || offset > this.highWatermark) {
       return { error: ErrorCode.OFFSET_OUT_OF_RANGE, lowWatermark: -1 }
@@ -293,8 +306,8 @@ export class PartitionHost implements Wakeable {
     try {
       await this.#driver.moveStart(offset)
       await this.#services.saveLogStarts()
-    } catch (error) {
-      this.#services.log.warn('the new log start could not be saved', { partition: this.name, error })
+    } catch (cause) {
+      this.#services.log.warn('the new log start could not be saved', { partition: this.name, error: cause })
       return { error: ErrorCode.KAFKA_STORAGE_ERROR, lowWatermark: -1 }
     }
     return { error: ErrorCode.NONE, lowWatermark: this.state.logStartOffset }
@@ -339,10 +352,24 @@ export class PartitionHost implements Wakeable {
   }
 
   /**
-   * NONE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH or what else keeps this partition from serving; -1 asks for no
-   * check of the epoch (KIP-320).
+   * NONE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH or what else keeps this partition from serving as its leader; -1 asks
+   * for no check of the epoch (KIP-320).
    */
   checkLeader(currentLeaderEpoch: number): ErrorCode {
+    const error = this.#checkEpoch(currentLeaderEpoch)
+    if (error !== ErrorCode.NONE) return error
+    return this.#driver.isServingLeader ? ErrorCode.NONE : ErrorCode.NOT_LEADER_OR_FOLLOWER
+  }
+
+  /** As `checkLeader`, for readers whom a follower may serve as well. */
+  checkReplica(currentLeaderEpoch: number): ErrorCode {
+    if (this.role !== 'follower') return this.checkLeader(currentLeaderEpoch)
+    const error = this.#checkEpoch(currentLeaderEpoch)
+    if (error !== ErrorCode.NONE) return error
+    return this.#driver.exchange === null ? ErrorCode.NONE : ErrorCode.NOT_LEADER_OR_FOLLOWER
+  }
+
+  #checkEpoch(currentLeaderEpoch: number): ErrorCode {
     const { unavailable } = this.#driver
     if (unavailable !== null) return unavailable
     if (currentLeaderEpoch === -1 || currentLeaderEpoch === this.leaderEpoch) return ErrorCode.NONE
@@ -374,7 +401,8 @@ export class PartitionHost implements Wakeable {
    * or retention is at work already, that is none: the next round comes.
    */
   async applyRetention(): Promise<number> {
-    if (this.#driver.unavailable !== null || this.#retaining || this.compaction.isRunning) return 0
+    const isBusy = this.#retaining || this.compaction.isRunning || this.#driver.exchange !== null
+    if (this.#driver.unavailable !== null || isBusy) return 0
     this.#retaining = true
     try {
       return await this.#deleteOldSegments()
@@ -415,6 +443,11 @@ export class PartitionHost implements Wakeable {
 
   epochsSaved(version: number): void {
     this.#epochsSaved = version
+  }
+
+  /** Everything below is on disk and stays there: what a start after a crash need not look through. */
+  get recoveryPoint(): Offset {
+    return Math.min(this.state.durableOffset, this.#driver.recoveryLimit) as Offset
   }
 
   get directory(): string {

@@ -17,6 +17,7 @@ import { Checkpoints, type LastKnown, NOTHING_KNOWN, readLastKnown } from './che
 import { type DataFolder } from './data-folder.ts'
 import { DeadlineQueue } from './deadline-queue.ts'
 import { DiskScheduler } from './disk-scheduler.ts'
+import { type HostServices } from './host-services.ts'
 import { type CleanerConfig, DEFAULT_CLEANER_CONFIG, LogCleaner } from './log-cleaner.ts'
 import { isOutOfOrder, OfflinePartitions } from './offline-partitions.ts'
 import { openPartition } from './open-partition.ts'
@@ -32,7 +33,6 @@ import {
 import { type PartitionHost } from './partition-host.ts'
 import { type ClusterServices, type PartitionAssignment } from './partition-types.ts'
 import { RecoveryReport } from './recovery-report.ts'
-import { type HostServices } from './replica-driver.ts'
 import { Ticker } from './ticker.ts'
 
 export type { PartitionAssignment } from './partition-types.ts'
@@ -138,6 +138,7 @@ export class PartitionManager {
       saveLogStarts: () => this.#checkpoints.saveLogStarts(),
       saveRecoveryPoints: () => this.#checkpoints.saveRecoveryPoints(),
       cluster: options.cluster ?? null,
+      producerIdExpirationMs: config.producerIdExpirationMs,
     }
   }
 
@@ -361,7 +362,6 @@ export class PartitionManager {
       highWatermark: known.highWatermark(topicName, partition),
       logStartOffset: known.logStartOffset(topicName, partition),
       cleanedTo: known.cleanedTo(topicName, partition),
-      producerIdExpirationMs: this.#config.producerIdExpirationMs,
       onProgress: progress => report?.scanned(progress),
     })
     let partitions = this.#topics.get(topicId)

@@ -12,6 +12,9 @@ import {
 } from '../../client/protocol/types.ts'
 import { type LogConfig } from '../log/config.ts'
 import { type RecordError } from '../log/record-checks.ts'
+import { type IsrMember, type Replicas } from '../replica/events.ts'
+
+export type { ReplicaRole } from '../replica/events.ts'
 
 export type Isolation = 'read_uncommitted' | 'read_committed'
 
@@ -128,19 +131,8 @@ export interface PartitionAssignment {
 
 // ---------------------------------------------------------------------------------------------- replication
 
-export type ReplicaRole = 'leader' | 'follower' | 'none'
-
 /** What the cluster's metadata says of a partition that this broker leads. */
-export interface LeadSpec {
-  readonly epoch: LeaderEpoch
-  /** Counts the changes of the partition's record: a step of more than one tells that something was missed between. */
-  readonly partitionEpoch: number
-  /** Of the store, at the partition's last change: what a change of the ISR is made under. */
-  readonly revision: number
-  /** This broker is in both. */
-  readonly replicas: readonly BrokerId[]
-  readonly isr: readonly BrokerId[]
-}
+export type LeadSpec = { readonly epoch: LeaderEpoch } & Replicas
 
 /** What it says of a partition that another broker leads; `leader` -1: nobody does. */
 export interface FollowSpec {
@@ -196,7 +188,7 @@ export interface IsrProposal {
   /** Of the record that it changes. */
   readonly revision: number
   /** In the order of the replicas. `brokerEpoch` is the one that the broker fetched with, -1 where it has not. */
-  readonly isr: readonly { readonly broker: BrokerId; readonly brokerEpoch: number }[]
+  readonly isr: readonly IsrMember[]
 }
 
 /** What partitions want to know of the cluster, and what they ask of it. */

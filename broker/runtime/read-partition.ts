@@ -18,21 +18,29 @@ import {
 /** The part of a replica that readers depend on. */
 export interface ReadBounds {
   readonly log: LogState
+  readonly leaderEpoch: LeaderEpoch
   readonly highWatermark: Offset
   readonly lastStableOffset: Offset
-}
-
-/** What a partition's files offer to readers. */
-export interface ReadableFiles {
-  readonly storage: PartitionLog
-  /** False spares every reader of committed records a look into the transaction indexes. */
-  readonly hasAborted: boolean
 }
 
 /** Says whether a reader who believes in `currentLeaderEpoch` is right here. */
 export interface LeaderCheck {
   readonly name: string
   checkLeader(currentLeaderEpoch: number): ErrorCode
+}
+
+/** What a partition offers to one reader. */
+export interface ReadablePartition {
+  readonly name: string
+  /** Whether it serves a reader who believes in `currentLeaderEpoch`. */
+  check(currentLeaderEpoch: number): ErrorCode
+  readonly bounds: ReadBounds
+  readonly storage: PartitionLog
+  /** False spares every reader of committed records a look into the transaction indexes. */
+  readonly hasAborted: boolean
+  /** Clients see what is committed, followers of the partition all that is written. */
+  readonly upTo: 'committed' | 'written'
+  readonly log: Log
 }
 
 const NO_ABORTED: readonly AbortedTransaction[] = []
@@ -78,13 +86,11 @@ class Outcome implements FetchOutcome {
 }
 
 export function readPartition(
-  leader: LeaderCheck,
-  bounds: ReadBounds,
-  { storage, hasAborted }: ReadableFiles,
-  log: Log,
+  partition: ReadablePartition,
   request: ReadRequest,
 ): FetchOutcome | Promise<FetchOutcome> {
-  const error = leader.checkLeader(request.currentLeaderEpoch)
+  const { bounds, storage, hasAborted } = partition
+  const error = partition.check(request.currentLeaderEpoch)
   if (error !== ErrorCode.NONE) return new Outcome(error, null, null, null, null)
   const diverging = findDivergence(bounds.log, request)
   if (diverging === 'unknown') return outOfRange()
@@ -92,7 +98,7 @@ export function readPartition(
   if (diverging !== null) return new Outcome(ErrorCode.NONE, bounds, aborted, diverging, null)
   if (isOutOfRange(bounds.log, request.offset)) return outOfRange()
 
-  const limit = request.isolation === 'read_committed' ? bounds.lastStableOffset : bounds.highWatermark
+  const limit = limitOf(partition, request)
   if (request.offset >= limit || (request.maxBytes <= 0 && !request.atLeastOne)) {
     return new Outcome(ErrorCode.NONE, bounds, aborted, null, null)
   }
@@ -106,16 +112,29 @@ export function readPartition(
           if (exchanges === storage.exchanges) return complete
           // Compaction came between: the index does not know aborted records any more that the slices still have.
           complete.release()
-          return readPartition(leader, bounds, { storage, hasAborted }, log, request)
+          return readPartition(partition, request)
         })
   }
-  const fail = (cause: unknown): FetchOutcome => readFailed(leader, bounds, log, request.offset, cause)
+  const { leaderEpoch } = bounds
+  const answerLater = (slices: LogSlices): FetchOutcome | Promise<FetchOutcome> => {
+    // Of another epoch the records may be, for what is not committed is cut when the leader changes.
+    const change = leaderEpoch === bounds.leaderEpoch ? partition.check(-1) : ErrorCode.NOT_LEADER_OR_FOLLOWER
+    if (change === ErrorCode.NONE) return answer(slices)
+    slices.release()
+    return new Outcome(change, null, null, null, null)
+  }
+  const fail = (cause: unknown): FetchOutcome => readFailed(partition, request.offset, cause)
   try {
     const slices = storage.read(request.offset, request.maxBytes, limit, request.atLeastOne)
-    return slices instanceof Promise ? slices.then(answer).catch(fail) : answer(slices)
+    return slices instanceof Promise ? slices.then(answerLater).catch(fail) : answer(slices)
   } catch (cause) {
     return fail(cause)
   }
+}
+
+function limitOf({ bounds, upTo }: ReadablePartition, { isolation }: ReadRequest): Offset {
+  if (upTo === 'written') return bounds.log.writtenOffset
+  return isolation === 'read_committed' ? bounds.lastStableOffset : bounds.highWatermark
 }
 
 async function withAborted(
@@ -133,6 +152,14 @@ async function withAborted(
   }
 }
 
+/** What a reader says of where it stands. */
+type Place = Pick<ReadRequest, 'offset' | 'lastFetchedEpoch'>
+
+/** Whether who has read up to `offset` can go on from there: the logs agree so far, and the offset is in range. */
+export function isReadable(state: LogState, place: Place): boolean {
+  return findDivergence(state, place) === null && !isOutOfRange(state, place.offset)
+}
+
 function isOutOfRange(state: LogState, offset: Offset): boolean {
   return offset < state.logStartOffset || offset > state.logEndOffset
 }
@@ -146,7 +173,7 @@ function outOfRange(): FetchOutcome {
  * Where the reader's log parts from this one, if it says what epoch its last record had (KIP-595). 'unknown': its epoch
  * is none that this log has heard of.
  */
-function findDivergence(state: LogState, request: ReadRequest): DivergingEpoch | 'unknown' | null {
+function findDivergence(state: LogState, request: Place): DivergingEpoch | 'unknown' | null {
   if (request.lastFetchedEpoch === -1) return null
   const end = state.epochs.endOffsetFor(request.lastFetchedEpoch as LeaderEpoch, state.logEndOffset)
   if (end === null) return 'unknown'
@@ -154,18 +181,13 @@ function findDivergence(state: LogState, request: ReadRequest): DivergingEpoch |
   return { epoch: end.epoch, endOffset: end.endOffset }
 }
 
-function readFailed(
-  leader: LeaderCheck,
-  bounds: ReadBounds,
-  log: Log,
-  offset: Offset,
-  cause: unknown,
-): FetchOutcome {
-  // The records were deleted while they were being read: that is no failure.
-  if (leader.checkLeader(-1) === ErrorCode.NONE && isOutOfRange(bounds.log, offset)) return outOfRange()
-  const gone = leader.checkLeader(-1)
+function readFailed(partition: ReadablePartition, offset: Offset, cause: unknown): FetchOutcome {
+  const { name, bounds, log } = partition
+  const gone = partition.check(-1)
   if (gone !== ErrorCode.NONE) return new Outcome(gone, null, null, null, null)
-  log.error('records could not be read', { partition: leader.name, offset, error: cause })
+  // The records were deleted while they were being read: that is no failure.
+  if (isOutOfRange(bounds.log, offset)) return outOfRange()
+  log.error('records could not be read', { partition: name, offset, error: cause })
   const error = cause instanceof CorruptLogError ? ErrorCode.CORRUPT_MESSAGE : ErrorCode.KAFKA_STORAGE_ERROR
   return new Outcome(error, bounds, null, null, null)
 }

@@ -8,30 +8,28 @@
  */
 import { assert } from '../../client/protocol/assert.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
-import { type BrokerId, type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
-import { type Clock, type Log } from '../env.ts'
-import { type LogState } from '../log/log-state.ts'
+import { type Offset } from '../../client/protocol/types.ts'
 import { type ProduceReply, type ReplicaEffect, type ReplicaEvent } from '../replica/events.ts'
 import { Replica } from '../replica/replica.ts'
 import { type Retained } from '../slab.ts'
 import { type PartitionLog } from '../storage/partition-log.ts'
-import { type ProducerSnapshot } from '../storage/producer-snapshot.ts'
 import { AppendError } from '../storage/types.ts'
-import { type Deadline, type DeadlineQueue } from './deadline-queue.ts'
-import { type DiskScheduler, type DiskWorker } from './disk-scheduler.ts'
+import { type Deadline } from './deadline-queue.ts'
+import { type DiskWorker } from './disk-scheduler.ts'
+import { FileExchange } from './file-exchange.ts'
+import { FollowerLog } from './follower-log.ts'
+import { type CutEvent, type DriverOptions, type HostServices, type Reply } from './host-services.ts'
 import {
   type Acks,
-  type ClusterServices,
   type FollowSpec,
   type IsrProposal,
+  type LeadSpec,
   type ProduceOutcome,
   type ReplicaFetch,
-  type ReplicaPosition,
   type ReplicatedFrom,
-  type ReplicateOutcome,
-  type TruncateOutcome,
 } from './partition-types.ts'
 import { type Waiter } from './purgatory.ts'
+import { RollSnapshots } from './roll-snapshots.ts'
 
 export type { ClusterServices } from './partition-types.ts'
 
@@ -41,41 +39,8 @@ export type { ClusterServices } from './partition-types.ts'
  */
 const EARLY_WRITE_BYTES = 512 * 1024
 
-/** What all partitions of a broker share. */
-export interface HostServices {
-  readonly clock: Clock
-  readonly log: Log
-  readonly scheduler: DiskScheduler
-  readonly deadlines: DeadlineQueue
-  readonly brokerId: BrokerId
-  /** True once a sync has failed: nothing is acknowledged any more. */
-  halted(): boolean
-  /** A sync failed or an assertion did: the broker must stop. */
-  fatal(error: Error): void
-  /** Resolves when the log start offsets of now are on disk. */
-  saveLogStarts(): Promise<void>
-  /** Resolves when the leader epochs and recovery points of now are on disk. */
-  saveRecoveryPoints(): Promise<void>
-  /** Null: this broker is alone, and leads all that it has. */
-  readonly cluster: ClusterServices | null
-}
-
-export interface DriverOptions {
-  readonly name: string
-  readonly services: HostServices
-  readonly storage: PartitionLog
-  readonly state: LogState
-  readonly highWatermark: Offset
-  /** Of the newest producer snapshot in the folder, -1 where there is none. */
-  readonly snapshotOffset: number
-  /** A segment was rolled and written: the moment to see which old ones may go. */
-  readonly onSegmentSealed: () => void
-}
-
-export type Reply = (outcome: ProduceOutcome) => void
-
 /** Why a partition takes no requests any more. */
-export type Gone = typeof ErrorCode.UNKNOWN_TOPIC_OR_PARTITION | typeof ErrorCode.NOT_LEADER_OR_FOLLOWER
+type Gone = typeof ErrorCode.UNKNOWN_TOPIC_OR_PARTITION | typeof ErrorCode.NOT_LEADER_OR_FOLLOWER
 
 export class ReplicaDriver implements DiskWorker, Deadline {
   readonly replica: Replica<Reply>
@@ -88,21 +53,25 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   /** For the queue of deadlines: a partition has one at most. */
   deadlineMs = Infinity
   heapIndex = -1
+  readonly follower: FollowerLog
+  /** What the recovery point may say at most while records are being cut off. */
+  recoveryLimit = Infinity
   readonly #name: string
+  readonly #options: DriverOptions
   readonly #services: HostServices
-  readonly #onSegmentSealed: () => void
   #gone: Gone | null = null
   #writeScheduled = false
   #writing: Promise<void> | null = null
   #deleting: Promise<void> = Promise.resolve()
-  /** Producer snapshots of rolls whose data is not durable yet, oldest first. */
-  #snapshots: ProducerSnapshot[] = []
-  #snapshotOffset: number
-  /** What is produced while the files are being exchanged; null when they are not. */
-  #held: (() => void)[] | null = null
+  readonly #snapshots: RollSnapshots
+  #syncing: Promise<void> | null = null
+  readonly #exchange = new FileExchange()
+  /** The files are shorter already than the replica has been told. */
+  #isCutting = false
   /** Who owns the bytes that are being produced in this very call. */
   #owner: Retained | null = null
   #outbox: ProduceReply<Reply>[] = []
+  #proposal: IsrProposal | null = null
   #wakePending = false
   /** A segment was rolled, and is not written yet. */
   #sealed = false
@@ -111,14 +80,16 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   constructor(options: DriverOptions) {
     this.#name = options.name
     this.#services = options.services
-    this.#onSegmentSealed = options.onSegmentSealed
+    this.#options = options
     this.storage = options.storage
-    this.#snapshotOffset = options.snapshotOffset
+    this.#snapshots = new RollSnapshots(options)
     this.replica = new Replica({
       brokerId: options.services.brokerId,
       log: options.state,
       highWatermark: options.highWatermark,
+      lagTimeMaxMs: () => options.services.cluster?.lagTimeMaxMs() ?? Infinity,
     })
+    this.follower = new FollowerLog(options.name, this, options.services)
   }
 
   /** Why requests cannot be served, or null when they can. */
@@ -127,15 +98,39 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     return this.#services.halted() ? ErrorCode.KAFKA_STORAGE_ERROR : null
   }
 
+  /** Settles when the files are no longer being exchanged; null when they are not. */
+  get exchange(): Promise<void> | null {
+    return this.#exchange.running
+  }
+
+  /** It leads or follows otherwise as soon as the files have been exchanged. */
+  get isReassigned(): boolean {
+    return this.#exchange.isTold
+  }
+
+  /** It leads, and its registration in the cluster has not run out. */
+  get isServingLeader(): boolean {
+    return this.replica.isLeader && this.#isRegistered()
+  }
+
+  #refusal(): ErrorCode | null {
+    return this.unavailable ?? (this.isServingLeader ? null : ErrorCode.NOT_LEADER_OR_FOLLOWER)
+  }
+
+  #isRegistered(): boolean {
+    const { cluster, clock } = this.#services
+    return cluster === null || cluster.servingUntilMs() > clock.monotonicMs()
+  }
+
   produce(records: Uint8Array, owner: Retained | null, acks: Acks, timeoutMs: number, reply: Reply): void {
-    const { unavailable } = this
-    if (unavailable !== null) {
-      reply(this.#outcome(unavailable, 'the partition is not served by this broker any more', -1, -1))
+    const refusal = this.#refusal()
+    if (refusal !== null) {
+      reply(this.#outcome(refusal, 'the partition is not served by this broker', -1, -1))
       return
     }
-    if (this.#held !== null) {
+    if (this.exchange !== null) {
       owner?.retain()
-      this.#held.push(() => {
+      this.#exchange.hold(() => {
         this.produce(records, owner, acks, timeoutMs, reply)
         owner?.release()
       })
@@ -150,12 +145,12 @@ export class ReplicaDriver implements DiskWorker, Deadline {
 
   /** A batch of the broker's own; see `PartitionHost.append`. */
   append(records: Uint8Array, baseOffset: Offset, reply: Reply): void {
-    if (this.#held !== null) {
-      this.#held.push(() => this.append(records, baseOffset, reply))
+    const error = this.#refusal() ?? ErrorCode.NONE
+    if (error === ErrorCode.NONE && this.exchange !== null) {
+      this.#exchange.hold(() => this.append(records, baseOffset, reply))
       return
     }
-    if (this.unavailable === null) this.#followStorage()
-    const error = this.unavailable ?? ErrorCode.NONE
+    if (error === ErrorCode.NONE) this.#followStorage()
     if (error !== ErrorCode.NONE || this.replica.log.logEndOffset !== baseOffset) {
       const message = 'records that this batch builds on are not in the log'
       reply(this.#outcome(error === ErrorCode.NONE ? ErrorCode.KAFKA_STORAGE_ERROR : error, message, -1, -1))
@@ -190,6 +185,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
       this.#services.fatal(asError(error))
     }
     if (!this.#delivering) this.#deliver()
+    this.follower.settle()
   }
 
   /** For the queue of deadlines. */
@@ -200,34 +196,49 @@ export class ReplicaDriver implements DiskWorker, Deadline {
 
   // ------------------------------------------------------------------------------------------ replication
 
-  follow(_spec: FollowSpec): void {
-    this.step({ type: 'resign', error: ErrorCode.NOT_LEADER_OR_FOLLOWER })
+  lead(spec: LeadSpec): void {
+    this.#exchange.tell(() => this.#lead({ type: 'become-leader', ...spec }))
   }
 
-  isrDecided(_decision: { readonly revision: number } | null, _proposal: IsrProposal): void {}
-
-  replicaPosition(): ReplicaPosition | null {
-    return null
+  follow({ epoch }: FollowSpec): void {
+    this.#exchange.tell(() => this.#lead({ type: 'become-follower', epoch }))
   }
 
-  async replicate(
-    _records: Uint8Array,
-    _owner: Retained | null,
-    _from: ReplicatedFrom,
-  ): Promise<ReplicateOutcome> {
-    return 'fenced'
+  #lead(event: ReplicaEvent<Reply>): void {
+    if (this.#gone === null) this.step(event)
   }
 
-  async diverged(_epoch: number, _endOffset: number, _leaderEpoch: LeaderEpoch): Promise<TruncateOutcome> {
-    return 'fenced'
+  isrDecided(decision: { readonly revision: number } | null, proposal: IsrProposal): void {
+    if (decision !== null || this.#gone !== null) return
+    const { leaderEpoch: epoch, revision } = proposal
+    this.step({ type: 'isr-refused', epoch, revision })
   }
 
-  async startOver(_atOffset: Offset, _leaderEpoch: LeaderEpoch): Promise<TruncateOutcome> {
-    return 'fenced'
+  /** Batches that were checked (`splitBatches`); or none, and only what the leader says of its log. */
+  appendReplicated(batches: readonly Uint8Array[], owner: Retained | null, from: ReplicatedFrom): void {
+    const { epoch, highWatermark, logStartOffset } = from
+    const wallMs = this.#services.clock.wallMs()
+    const leader = { type: 'replicate', epoch, highWatermark, logStartOffset, wallMs } as const
+    for (const records of batches) {
+      this.#owner = owner
+      this.step({ ...leader, records, active: this.storage.activeSegment })
+      this.#owner = null
+    }
+    if (batches.length === 0) this.step({ ...leader, records: null, active: this.storage.activeSegment })
+    if (this.storage.pendingBytes >= EARLY_WRITE_BYTES && !this.#delivering) this.writePending()
   }
 
-  replicaFetched(_fetch: ReplicaFetch): ErrorCode {
-    return ErrorCode.NOT_LEADER_OR_FOLLOWER
+  /** See `PartitionHost.replicaFetched`; epoch and leadership have been checked, and that the logs agree. */
+  replicaFetched({ replica, brokerEpoch, fetchOffset, logStartOffset }: ReplicaFetch): ErrorCode {
+    const { inSync } = this.replica
+    const standing = inSync.standing(replica, brokerEpoch)
+    // The reassignment that makes it a replica has not come to this leader yet.
+    if (standing === 'unknown') return ErrorCode.UNKNOWN_LEADER_EPOCH
+    if (standing === 'stale') return ErrorCode.STALE_BROKER_EPOCH
+    const mayJoin =
+      !inSync.maximalIsr.includes(replica) && this.#services.cluster?.isActive(replica, brokerEpoch) === true
+    this.step({ type: 'follower-fetched', replica, brokerEpoch, fetchOffset, logStartOffset, mayJoin })
+    return ErrorCode.NONE
   }
 
   // --------------------------------------------------------------------------------------------- disk
@@ -235,7 +246,8 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   /** For the disk scheduler. */
   writePending(): void {
     this.#writeScheduled = false
-    if (this.#writing !== null || this.#gone !== null || this.#services.halted()) return
+    if (this.#services.halted()) this.follower.settle()
+    if (this.#writing !== null || this.#gone !== null || this.#isCutting || this.#services.halted()) return
     let writing: undefined | Promise<void>
     try {
       writing = this.storage.writePending()
@@ -267,7 +279,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     for (const waiter of this.replicaWaiters) waiter.wake()
     if (!this.#sealed) return
     this.#sealed = false
-    this.#onSegmentSealed()
+    this.#options.onSegmentSealed()
   }
 
   #writeFailed(error: unknown): void {
@@ -285,14 +297,14 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   /** The files may have lost what they could not write before we hear of it: the log ends where they do. */
   #followStorage(): void {
     const { endOffset, writtenOffset } = this.storage
-    if (endOffset === this.replica.log.logEndOffset) return
+    if (endOffset === this.replica.log.logEndOffset || this.#isCutting) return
     this.step({ type: 'written', endOffset: Math.min(writtenOffset, endOffset) as Offset })
     this.step({
       type: 'write-failed',
       endOffset,
       message: 'the disk did not take the records: it is full or fails',
     })
-    this.#snapshots = this.#snapshots.filter(snapshot => snapshot.offset <= endOffset)
+    this.#snapshots.dropBeyond(endOffset)
   }
 
   /**
@@ -305,6 +317,16 @@ export class ReplicaDriver implements DiskWorker, Deadline {
 
   /** For the disk scheduler. */
   async sync(): Promise<void> {
+    // A log that was cut is on disk already.
+    if (this.#isCutting) return
+    const syncing = this.#sync()
+    this.#syncing = syncing
+    await syncing
+    if (this.#syncing === syncing) this.#syncing = null
+    if (this.#services.halted()) this.follower.settle()
+  }
+
+  async #sync(): Promise<void> {
     if (this.#gone !== null || this.#services.halted()) return
     let endOffset: Offset
     try {
@@ -315,27 +337,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     }
     if (this.#gone !== null || this.#services.halted()) return
     this.step({ type: 'synced', endOffset })
-    if (this.#snapshots.length > 0) await this.#saveSnapshots()
-  }
-
-  /**
-   * A snapshot is written only when all that it counts is durable: were the data lost and written anew, a snapshot of
-   * what had been there before would let duplicates in.
-   */
-  async #saveSnapshots(): Promise<void> {
-    for (let next = this.#snapshots[0]; next !== undefined; next = this.#snapshots[0]) {
-      if (next.offset > this.replica.log.durableOffset) return
-      this.#snapshots.shift()
-      try {
-        await this.storage.writeSnapshot(next)
-        this.#snapshotOffset = next.offset
-      } catch (error) {
-        this.#services.log.warn('a producer snapshot could not be written: the next start may take longer', {
-          partition: this.#name,
-          error,
-        })
-      }
-    }
+    await this.#snapshots.save(endOffset)
   }
 
   // ------------------------------------------------------------------------------- rolling and retention
@@ -345,25 +347,64 @@ export class ReplicaDriver implements DiskWorker, Deadline {
    * meanwhile waits, for the files are not to be appended to while they are exchanged.
    */
   async deleteAll(): Promise<void> {
-    const { logEndOffset, producers } = this.replica.log
+    const { logEndOffset } = this.replica.log
     assert(
-      this.replica.highWatermark === logEndOffset && this.#held === null,
+      this.replica.highWatermark === logEndOffset && this.exchange === null,
       'all that is deleted is committed',
     )
-    this.#held = []
-    this.step({ type: 'move-start', offset: logEndOffset })
+    await this.exchangeFiles(async () => {
+      this.step({ type: 'move-start', offset: logEndOffset })
+      const { producers } = this.replica.log
+      try {
+        await this.#deleting
+        await this.storage.truncateFullyAndStartAt(logEndOffset)
+        await this.#snapshots.write({ offset: logEndOffset, entries: producers.snapshot() })
+      } catch (error) {
+        if (this.#gone === null) this.#services.fatal(asError(error))
+      }
+    })
+  }
+
+  /** Runs `work` with the files for itself: nothing is appended meanwhile, and nobody begins to lead or to follow. */
+  async exchangeFiles<T>(work: () => Promise<T>): Promise<T> {
     try {
-      await this.#deleting
-      await this.storage.truncateFullyAndStartAt(logEndOffset)
-      await this.storage.writeSnapshot({ offset: logEndOffset, entries: producers.snapshot() })
-      this.#snapshotOffset = logEndOffset
+      return await this.#exchange.run(work)
+    } finally {
+      // The position of a follower is to be had again.
+      this.#wakePending = true
+      if (!this.#delivering) this.#deliver()
+    }
+  }
+
+  /** Resolves when nothing is written, synced, compacted or deleted any more; from within `exchangeFiles`. */
+  async settleFiles(): Promise<void> {
+    await this.#options.settleCompaction()
+    await this.#deleting
+    for (;;) {
+      this.writePending()
+      if (this.#writing !== null) await this.#writing
+      else if (this.#syncing !== null) await this.#syncing
+      else return
+    }
+  }
+
+  /**
+   * `cutFiles` cuts the log, and says what has become of it. Rejects where it fails: then the broker stops, for files and
+   * memory may disagree, unless the partition has gone anyway.
+   */
+  async cut(cutFiles: () => Promise<CutEvent>): Promise<void> {
+    this.#isCutting = true
+    let event: CutEvent
+    try {
+      event = await cutFiles()
     } catch (error) {
       if (this.#gone === null) this.#services.fatal(asError(error))
-    } finally {
-      const held = this.#held
-      this.#held = null
-      for (const produce of held) produce()
+      throw error
     }
+    this.#isCutting = false
+    this.#snapshots.wasCut(event.type === 'truncated' ? event.endOffset : -1)
+    this.step(event)
+    this.#options.onCut(this.replica.log.logEndOffset)
   }
 
   /** Moves the log start and deletes the segments below it; resolves to how many they were. */
@@ -405,6 +446,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
    * the producers' state, so that the next start has nothing to scan.
    */
   async close(clean: boolean): Promise<void> {
+    while (this.exchange !== null) await this.exchange
     const orderly = clean && !this.#services.halted()
     if (orderly) {
       this.writePending()
@@ -420,6 +462,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   /** Removes the partition with all its files; `unique` keeps the folder's name from clashing with another one's. */
   async delete(unique: string): Promise<void> {
     this.leave(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    while (this.exchange !== null) await this.exchange
     await this.#writing
     try {
       await this.storage.writePending()
@@ -436,8 +479,8 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   /** Without one the next start would read the log from the last snapshot on, for producers that may not even exist. */
   async #snapshotAtEnd(): Promise<void> {
     const { logEndOffset, producers } = this.replica.log
-    if (this.#snapshotOffset === logEndOffset || logEndOffset === 0) return
-    await this.storage.writeSnapshot({ offset: logEndOffset, entries: producers.snapshot() })
+    if (this.#snapshots.newestOffset === logEndOffset || logEndOffset === 0) return
+    await this.#snapshots.write({ offset: logEndOffset, entries: producers.snapshot() })
   }
 
   // --------------------------------------------------------------------------------------------- effects
@@ -447,7 +490,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
       case 'roll':
         this.storage.roll(effect.baseOffset)
         this.#sealed = true
-        this.#snapshots.push({ offset: effect.baseOffset, entries: effect.producers })
+        this.#snapshots.add({ offset: effect.baseOffset, entries: effect.producers })
         break
       case 'append': {
         const { bytes, baseOffset, lastOffset, maxTimestamp, leaderEpoch } = effect.batch
@@ -464,6 +507,12 @@ export class ReplicaDriver implements DiskWorker, Deadline {
       case 'wake':
         this.#wakePending = true
         break
+      case 'propose-isr': {
+        const { topicId, partition } = this.#options
+        const { isr, revision } = effect
+        this.#proposal = { topicId, partition, leaderEpoch: this.replica.leaderEpoch, revision, isr }
+        break
+      }
       case 'set-timer':
         this.#services.deadlines.remove(this)
         this.deadlineMs = effect.atMs
@@ -493,7 +542,10 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   #deliver(): void {
     this.#delivering = true
     try {
-      while (this.#outbox.length > 0 || this.#wakePending) {
+      while (this.#outbox.length > 0 || this.#wakePending || this.#proposal !== null) {
+        const proposal = this.#proposal
+        this.#proposal = null
+        if (proposal !== null) this.#services.cluster?.proposeIsr(proposal)
         if (this.#wakePending) {
           this.#wakePending = false
           for (const waiter of this.waiters) waiter.wake()
@@ -522,6 +574,12 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   #answer(reply: ProduceReply<Reply>): void {
     if (this.#services.halted() && reply.error === ErrorCode.NONE) {
       reply.token(this.#outcome(ErrorCode.KAFKA_STORAGE_ERROR, 'the broker stops: its disk failed', -1, -1))
+      return
+    }
+    if (reply.error === ErrorCode.NONE && !this.#isRegistered()) {
+      const why =
+        'the registration of this broker has run out: whether the records are committed another one decides'
+      reply.token(this.#outcome(ErrorCode.NOT_LEADER_OR_FOLLOWER, why, -1, -1))
       return
     }
     const { error, message, baseOffset, logAppendTimeMs, recordErrors } = reply

@@ -160,6 +160,19 @@ export class PartitionLog {
     return { log, recovered }
   }
 
+  /** What opening tells, told anew: the newest producer snapshot and every batch after it, as the log is now. */
+  async replay(replay: Replay): Promise<void> {
+    await replayLog({
+      shared: this.#shared,
+      segments: this.#segments,
+      reader: this.#reader,
+      snapshots: this.#snapshots,
+      recoveryPoint: this.endOffset,
+      cleanShutdown: false,
+      replay,
+    })
+  }
+
   async #finishOpening(needsNames: boolean, recovered: Recovered): Promise<void> {
     const active = this.#active
     if (!active.exists) {

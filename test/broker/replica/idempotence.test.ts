@@ -140,11 +140,18 @@ class World {
       producers,
       rollJitter: 0,
     })
-    const replica = new Replica<Sent>({ brokerId: 1 as BrokerId, log, highWatermark: 0 as Offset })
+    const replica = new Replica<Sent>({
+      brokerId: 1 as BrokerId,
+      log,
+      highWatermark: 0 as Offset,
+      lagTimeMaxMs: () => Infinity,
+    })
     replica.step(
       {
         type: 'become-leader',
         epoch: ++this.#epoch as LeaderEpoch,
+        partitionEpoch: 0,
+        revision: 0,
         replicas: [1 as BrokerId],
         isr: [1 as BrokerId],
       },

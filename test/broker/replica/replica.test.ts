@@ -202,66 +202,6 @@ story(
 )
 
 story(
-  'the high watermark waits for every in-sync replica, and for those proposed',
-  `
-  > become-leader 4 replicas=1,2,3 isr=1,2
-    save-epochs
-    wake
-  > produce a
-    append 0..0 epoch 4
-    timer 30000
-  > written 1
-    sync
-  > synced 1
-  > fetched 3 1
-  > fetched 2 1
-    reply a offset 0
-    wake
-  > isr-changed isr=1,2 maximal=1,2,3
-  > produce b
-    append 1..1 epoch 4
-  > written 2
-    sync
-  > synced 2
-  > fetched 2 2
-  > fetched 3 2
-    reply b offset 1
-    wake
-  `,
-)
-
-story(
-  'below min.insync.replicas acks=all is refused and nothing is committed',
-  `
-  > become-leader 1 replicas=1,2 isr=1,2
-    save-epochs
-    wake
-  > produce a
-    append 0..0 epoch 1
-    timer 30000
-  > written 1
-    sync
-  > synced 1
-  > isr-changed isr=1
-  > produce b
-    reply b NOT_ENOUGH_REPLICAS
-  > produce c acks=1
-    append 1..1 epoch 1
-  > written 2
-    reply c offset 1
-    sync
-  > synced 2
-  ?
-    start 0 stable 0 high 0 durable 2 written 2 end 2
-  > isr-changed isr=1,2
-  > fetched 2 2
-    reply a offset 0
-    wake
-  `,
-  { config: { minInsyncReplicas: 2 } },
-)
-
-story(
   'a partition alone cannot want more replicas than it has',
   `
   > become-leader 1

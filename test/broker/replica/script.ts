@@ -9,10 +9,12 @@
 import { DEFAULT_LOG_CONFIG, type LogConfig } from '../../../broker/log/config.ts'
 import { LogState } from '../../../broker/log/log-state.ts'
 import { ProducerState } from '../../../broker/log/producer-state.ts'
+import { type SegmentFacts } from '../../../broker/log/segments.ts'
 import { type ReplicaEffect, type ReplicaEvent } from '../../../broker/replica/events.ts'
 import { Replica } from '../../../broker/replica/replica.ts'
+import { stampBatch } from '../../../client/protocol/batch.ts'
 import { ErrorCode, errorName } from '../../../client/protocol/errors.ts'
-import { encodeBatch } from '../../../client/protocol/record.ts'
+import { type BatchOptions, encodeBatch } from '../../../client/protocol/record.ts'
 import {
   type BrokerId,
   type LeaderEpoch,
@@ -22,9 +24,11 @@ import {
 } from '../../../client/protocol/types.ts'
 
 const WALL_MS = 1_700_000_000_000
+const SELF = [1 as BrokerId]
 
 export interface ScriptOptions {
   readonly config?: Partial<LogConfig>
+  readonly lagTimeMaxMs?: number
 }
 
 interface Line {
@@ -36,6 +40,7 @@ export class ScriptedReplica {
   readonly replica: Replica<string>
   nowMs = 0
   #activeBytes = 0
+  #partitionEpoch = 0
 
   constructor(options: ScriptOptions = {}) {
     const log = new LogState({
@@ -46,7 +51,8 @@ export class ScriptedReplica {
       producers: new ProducerState(0 as Offset),
       rollJitter: 0,
     })
-    this.replica = new Replica({ brokerId: 1 as BrokerId, log, highWatermark: 0 as Offset })
+    const lagTimeMaxMs = (): number => options.lagTimeMaxMs ?? Infinity
+    this.replica = new Replica({ brokerId: 1 as BrokerId, log, highWatermark: 0 as Offset, lagTimeMaxMs })
   }
 
   /** The script with the lines of effects as they really are: equal to it when all is well. */
@@ -91,24 +97,30 @@ export class ScriptedReplica {
       case 'tick':
         return { type: 'tick' }
       case 'become-leader':
-        return {
-          type: 'become-leader',
-          epoch: number(first) as LeaderEpoch,
-          replicas: brokers(named.get('replicas') ?? '1'),
-          isr: brokers(named.get('isr') ?? '1'),
-        }
-      case 'isr-changed':
-        return {
-          type: 'isr-changed',
-          isr: brokers(named.get('isr')!),
-          maximalIsr: brokers(named.get('maximal') ?? named.get('isr')!),
-        }
+        return this.#becomeLeader(number(first) as LeaderEpoch, named)
+      case 'become-follower':
+        return { type: 'become-follower', epoch: number(first) as LeaderEpoch }
+      case 'isr-refused':
+        return { type: 'isr-refused', epoch: this.replica.leaderEpoch, revision: number(first) }
       case 'fetched':
         return {
           type: 'follower-fetched',
           replica: number(first) as BrokerId,
           fetchOffset: number(words[2]) as Offset,
+          brokerEpoch: number(named.get('process') ?? '0'),
+          logStartOffset: number(named.get('start') ?? '0') as Offset,
+          mayJoin: !words.includes('fenced'),
         }
+      case 'replicate':
+        return this.#replicate(words, named)
+      case 'truncated':
+        return {
+          type: 'truncated',
+          endOffset: number(first) as Offset,
+          producers: words.includes('epochs') ? null : new ProducerState(0 as Offset),
+        }
+      case 'started-over':
+        return { type: 'started-over', offset: number(first) as Offset }
       case 'resign':
         return { type: 'resign', error: ErrorCode.NOT_LEADER_OR_FOLLOWER }
       case 'move-start':
@@ -120,20 +132,63 @@ export class ScriptedReplica {
     }
   }
 
+  /** What is not said is as in the last one of them; each is a change of its own, unless it says that some were missed. */
+  #becomeLeader(epoch: LeaderEpoch, named: ReadonlyMap<string, string>): ReplicaEvent<string> {
+    const { replicas, isr } = this.replica.inSync
+    const missed = Number(named.get('missed') ?? 0)
+    this.#partitionEpoch += 1 + missed
+    return {
+      type: 'become-leader',
+      epoch,
+      partitionEpoch: this.#partitionEpoch,
+      revision: Number(named.get('revision') ?? this.#partitionEpoch),
+      replicas: named.has('replicas')
+        ? brokers(named.get('replicas')!)
+        : replicas.length > 0
+          ? replicas
+          : SELF,
+      isr: named.has('isr') ? brokers(named.get('isr')!) : isr.length > 0 ? isr : SELF,
+    }
+  }
+
+  /** `replicate <epoch> <base offset> records=3 of=<epoch of the batch> high=.. start=..`; records=0: nothing new. */
+  #replicate(words: readonly string[], named: ReadonlyMap<string, string>): ReplicaEvent<string> {
+    const epoch = Number(words[1]) as LeaderEpoch
+    const count = Number(named.get('records') ?? 1)
+    const [producer, producerEpoch] = (named.get('pid') ?? '').split('/')
+    const batch = Array.from({ length: count }, () => ({ value: 'x', timestamp: WALL_MS }))
+    const records = count === 0 ? null : encodeBatch(batch, producerOf(producer!, producerEpoch, named))
+    const leaderEpoch = Number(named.get('of') ?? epoch) as LeaderEpoch
+    if (records !== null) stampBatch(records, 0, Number(words[2]) as Offset, leaderEpoch)
+    return {
+      type: 'replicate',
+      epoch,
+      records,
+      highWatermark: Number(named.get('high') ?? 0),
+      logStartOffset: Number(named.get('start') ?? 0),
+      wallMs: WALL_MS + this.nowMs,
+      active: this.#active(),
+    }
+  }
+
+  #active(): SegmentFacts {
+    return {
+      baseOffset: 0 as Offset,
+      sizeBytes: this.#activeBytes,
+      largestTimestamp: WALL_MS,
+      firstTimestamp: WALL_MS,
+      createdMs: WALL_MS,
+      indexFull: false,
+    }
+  }
+
   #produce(token: string, named: ReadonlyMap<string, string>): ReplicaEvent<string> {
     const [producer, epoch] = (named.get('pid') ?? '').split('/')
     const count = Number(named.get('records') ?? 1)
     const value = 'x'.repeat(Number(named.get('bytes') ?? 1))
     const records = encodeBatch(
       Array.from({ length: count }, () => ({ value, timestamp: WALL_MS })),
-      producer === ''
-        ? {}
-        : {
-            producerId: BigInt(producer!) as ProducerId,
-            producerEpoch: Number(epoch ?? 0) as ProducerEpoch,
-            baseSequence: Number(named.get('seq')),
-            isTransactional: named.has('transactional'),
-          },
+      producerOf(producer!, epoch, named),
     )
     const acks = named.get('acks') ?? 'all'
     return {
@@ -143,14 +198,7 @@ export class ScriptedReplica {
       acks: acks === 'all' ? -1 : (Number(acks) as 0 | 1),
       timeoutMs: Number(named.get('timeout') ?? 30_000),
       wallMs: WALL_MS + this.nowMs,
-      active: {
-        baseOffset: 0 as Offset,
-        sizeBytes: this.#activeBytes,
-        largestTimestamp: WALL_MS,
-        firstTimestamp: WALL_MS,
-        createdMs: WALL_MS,
-        indexFull: false,
-      },
+      active: this.#active(),
       transactionVerified: named.has('verified'),
     }
   }
@@ -172,6 +220,10 @@ export class ScriptedReplica {
       }
       case 'set-timer':
         return `timer ${effect.atMs}`
+      case 'propose-isr': {
+        const members = effect.isr.map(({ broker, brokerEpoch }) => `${broker}/${brokerEpoch}`)
+        return `propose ${members.join(',')} under ${effect.revision}`
+      }
       case 'start-moved':
         return `start-moved ${effect.offset}`
       default:
@@ -190,6 +242,20 @@ function parse(text: string): Line {
   }
   for (const flag of ['transactional', 'verified']) if (words.includes(flag)) named.set(flag, 'yes')
   return { words, named }
+}
+
+function producerOf(
+  producer: string,
+  epoch: string | undefined,
+  named: ReadonlyMap<string, string>,
+): BatchOptions {
+  if (producer === '') return {}
+  return {
+    producerId: BigInt(producer) as ProducerId,
+    producerEpoch: Number(epoch ?? 0) as ProducerEpoch,
+    baseSequence: Number(named.get('seq')),
+    isTransactional: named.has('transactional'),
+  }
 }
 
 function brokers(text: string): BrokerId[] {
