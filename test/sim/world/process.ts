@@ -13,6 +13,8 @@ export interface Skew {
   readonly rate: number
 }
 
+/** Events happen at whole microseconds. */
+const ROUNDING_MS = 0.001
 const WALL_START_MS = 1_700_000_000_000
 
 export class SimProcess implements Clock, Timers {
@@ -74,8 +76,10 @@ export class SimProcess implements Clock, Timers {
     return new Promise(resolve => void this.after(ms, KIND.timer, resolve))
   }
 
+  /** Never early, not even by what rounding takes: who looks at his clock must find that the time has passed. */
   set(delayMs: number, callback: () => void): TimerHandle & ClientTimer {
-    return this.after(delayMs / this.skew.rate, KIND.timer, callback) as unknown as TimerHandle & ClientTimer
+    const afterMs = delayMs / this.skew.rate + ROUNDING_MS
+    return this.after(afterMs, KIND.timer, callback) as unknown as TimerHandle & ClientTimer
   }
 
   setBackground(delayMs: number, callback: () => void): ClientTimer {

@@ -25,6 +25,9 @@ export const KIND = {
   store: 8,
 } as const
 
+/** So many events at one moment have no end. */
+const ENDLESS = 100_000
+
 /** Runs ready promise jobs at once. Node keeps it for its own loop; there is no public way to do it synchronously. */
 const drainJobs = (process as unknown as { _tickCallback(): void })._tickCallback
 
@@ -37,6 +40,7 @@ export class Scheduler {
   #hashLow = 0x811c9dc5
   #hashHigh = 0x1b873593
   #stopped: Error | null = null
+  #eventsNow = 0
   /** Called after each event and its promise jobs. */
   afterEvent: () => void = () => {}
 
@@ -82,6 +86,8 @@ export class Scheduler {
       this.#pop()
       const { callback } = next
       if (callback === null) continue
+      if (next.timeMs > this.nowMs) this.#eventsNow = 0
+      else if (this.#eventsNow++ === ENDLESS) this.stop(new Error(`time stands still at ${this.nowMs} ms`))
       this.nowMs = next.timeMs
       this.events++
       this.note(next.kind)
