@@ -208,7 +208,7 @@ function mayImport(from: string, to: string): boolean {
   if (from.startsWith('perf/')) {
     return /^(perf|client)\//.test(to) || /^broker\/(main|testing|index|storage\/|slab|env)/.test(to)
   }
-  if (to.startsWith('client/')) return to.startsWith('client/protocol/') || from === 'broker/testing.ts'
+  if (to.startsWith('client/')) return to.startsWith('client/protocol/') || from.startsWith('broker/testing/')
   if (!to.startsWith('broker/')) return false
   return brokerMayImport(room(from), room(to))
 }
