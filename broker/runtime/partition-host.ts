@@ -263,8 +263,15 @@ export class PartitionHost implements Wakeable {
   replicaFetched(fetch: ReplicaFetch): ErrorCode {
     const error = this.checkLeader(fetch.leaderEpoch)
     if (error !== ErrorCode.NONE) return error
+    const standing = this.#driver.replica.inSync.standing(fetch.replica, fetch.brokerEpoch)
+    if (standing === 'stale') return ErrorCode.STALE_BROKER_EPOCH
+    if (standing === 'unknown') {
+      // Who knows the epoch may have been made a replica by a change that has not come to this leader yet.
+      return fetch.leaderEpoch === -1 ? ErrorCode.NOT_LEADER_OR_FOLLOWER : ErrorCode.UNKNOWN_LEADER_EPOCH
+    }
     const at = { offset: fetch.fetchOffset, lastFetchedEpoch: fetch.lastFetchedEpoch }
-    return isReadable(this.state, at) ? this.#driver.replicaFetched(fetch) : ErrorCode.NONE
+    if (isReadable(this.state, at)) this.#driver.replicaFetched(fetch)
+    return ErrorCode.NONE
   }
 
   /** As `read`, for a follower: up to the end of what is written, committed or not. */

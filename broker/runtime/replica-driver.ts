@@ -228,17 +228,11 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     if (this.storage.pendingBytes >= EARLY_WRITE_BYTES && !this.#delivering) this.writePending()
   }
 
-  /** See `PartitionHost.replicaFetched`; epoch and leadership have been checked, and that the logs agree. */
-  replicaFetched({ replica, brokerEpoch, fetchOffset, logStartOffset }: ReplicaFetch): ErrorCode {
-    const { inSync } = this.replica
-    const standing = inSync.standing(replica, brokerEpoch)
-    // The reassignment that makes it a replica has not come to this leader yet.
-    if (standing === 'unknown') return ErrorCode.UNKNOWN_LEADER_EPOCH
-    if (standing === 'stale') return ErrorCode.STALE_BROKER_EPOCH
-    const mayJoin =
-      !inSync.maximalIsr.includes(replica) && this.#services.cluster?.isActive(replica, brokerEpoch) === true
+  /** See `PartitionHost.replicaFetched`, which has checked that it counts. */
+  replicaFetched({ replica, brokerEpoch, fetchOffset, logStartOffset }: ReplicaFetch): void {
+    const isMember = this.replica.inSync.maximalIsr.includes(replica)
+    const mayJoin = !isMember && this.#services.cluster?.isActive(replica, brokerEpoch) === true
     this.step({ type: 'follower-fetched', replica, brokerEpoch, fetchOffset, logStartOffset, mayJoin })
-    return ErrorCode.NONE
   }
 
   // --------------------------------------------------------------------------------------------- disk
