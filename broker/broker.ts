@@ -371,7 +371,7 @@ export class Broker {
   async #join(): Promise<void> {
     const node = this.#node
     if (node === null) return
-    this.#started.push({ name: 'leadership', stop: clean => (clean ? node.leave() : undefined) })
+    this.#started.push({ name: 'leadership', stop: clean => (clean ? node.leave() : node.abandon()) })
     await node.join(this.#endpoints())
   }
 

@@ -88,6 +88,7 @@ export class ClusterNode {
       memory,
       brokerId: brokerId as BrokerId,
       heartbeatMs: () => config().values['peer.heartbeat.interval.ms'],
+      isLeaving: broker => metadata.image.brokers.state(broker)?.shuttingDown === true,
       onDead: broker => void this.#endLease(broker),
     })
   }
@@ -122,6 +123,14 @@ export class ClusterNode {
     const { values } = this.#options.config()
     if (values['controlled.shutdown.enable'])
       await this.membership.shutDown(values['controlled.shutdown.timeout.ms'])
+  }
+
+  /**
+   * The end of a broker that cannot go on: it neither renews its registration nor makes it anew, so that nothing is given
+   * to it while it stops.
+   */
+  abandon(): void {
+    void this.membership.close(false)
   }
 
   /** Copies nothing any more. */

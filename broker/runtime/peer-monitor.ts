@@ -19,6 +19,8 @@ export interface PeerMonitorOptions {
   readonly brokerId: BrokerId
   /** Between two heartbeats. */
   readonly heartbeatMs: () => number
+  /** It has asked to be relieved of what it leads: that it ends is no misfortune. */
+  readonly isLeaving: (broker: BrokerId) => boolean
   /** Its process has ended; called at once, and once for each registration. */
   readonly onDead: (broker: BrokerId) => void
 }
@@ -136,7 +138,8 @@ export class PeerMonitor {
         return
       case 'dead':
         this.counters.deaths++
-        log.warn('A broker has ended: its connection broke and nobody listens there any more', fields)
+        if (this.#options.isLeaving(broker)) log.info('A broker that was leaving has ended', fields)
+        else log.warn('A broker has ended: its connection broke and nobody listens there any more', fields)
         this.#options.onDead(broker)
         return
       case 'link-failed':

@@ -16,6 +16,7 @@ async function start(t: Test) {
     memory,
     brokerId: 1 as BrokerId,
     heartbeatMs: () => BEAT_MS,
+    isLeaving: () => false,
     onDead: broker => dead.push(broker),
   })
   const peer = await ScriptedPeer.start(env, PEER)
