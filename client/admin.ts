@@ -12,6 +12,7 @@ import {
   listGroups,
   setOffsets,
 } from './admin/groups.ts'
+import { alterPartitionReassignments, electLeaders, listPartitionReassignments } from './admin/partitions.ts'
 import {
   createPartitions,
   createTopics,
@@ -22,6 +23,7 @@ import {
 } from './admin/topics.ts'
 import {
   type AlterConfigsOptions,
+  type AlterPartitionReassignmentsOptions,
   type BrokerApiVersions,
   type ClusterDescription,
   type ConfigDescription,
@@ -31,8 +33,12 @@ import {
   type DeletedRecords,
   type DeleteRecordsOptions,
   type DeleteTopicsOptions,
+  type DescribeClusterOptions,
   type DescribeConfigsOptions,
   type DescribeLogDirsOptions,
+  type DescribeTopicsOptions,
+  type ElectedLeader,
+  type ElectLeadersOptions,
   type EpochEndOffset,
   type FetchOffsetsOptions,
   type GroupDescription,
@@ -44,10 +50,12 @@ import {
   type ListedOffset,
   type ListGroupsOptions,
   type ListOffsetsOptions,
+  type ListPartitionReassignmentsOptions,
   type LogDirDescription,
   type OperationOptions,
   type PartitionOfTopic,
   type PartitionProducers,
+  type PartitionReassignment,
   type SetOffset,
   type SetOffsetsOptions,
   type TopicDescription,
@@ -93,13 +101,28 @@ export class Admin implements AsyncDisposable {
   }
 
   /** In the order asked for. */
-  describeTopics(
-    options: OperationOptions & { readonly topics: readonly string[] },
-  ): Promise<TopicDescription[]> {
+  describeTopics(options: DescribeTopicsOptions): Promise<TopicDescription[]> {
     return describeTopics(this.#cluster, options)
   }
 
-  describeCluster(options: OperationOptions = {}): Promise<ClusterDescription> {
+  /** In the order asked for; of all partitions only those that an election was tried for. */
+  electLeaders(options: ElectLeadersOptions = {}): Promise<ElectedLeader[]> {
+    return electLeaders(this.#cluster, options)
+  }
+
+  /** Begins moves of partitions to other brokers, or cancels them. Resolves before they are done. */
+  alterPartitionReassignments(options: AlterPartitionReassignmentsOptions): Promise<void> {
+    return alterPartitionReassignments(this.#cluster, options)
+  }
+
+  /** The moves that are under way, by topic and partition. */
+  listPartitionReassignments(
+    options: ListPartitionReassignmentsOptions = {},
+  ): Promise<PartitionReassignment[]> {
+    return listPartitionReassignments(this.#cluster, options)
+  }
+
+  describeCluster(options: DescribeClusterOptions = {}): Promise<ClusterDescription> {
     return describeCluster(this.#cluster, options)
   }
 

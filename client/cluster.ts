@@ -49,6 +49,8 @@ export interface TopicOptions {
 
 /** A topic that several answers in a row do not know is taken as missing: answers of different brokers may lag. */
 const UNKNOWN_TOPIC_ATTEMPTS = 4
+/** A broker that has owed an answer for so long may hang: others are asked whether they still count on it. */
+const SILENT_MS = 1000
 /** How long the first contact is tried for. */
 const FIRST_CONTACT_TIMEOUT_MS = 15_000
 
@@ -67,6 +69,8 @@ export class Cluster {
   #lastRefreshMs = Number.NEGATIVE_INFINITY
   #bootstrapTurn = 0
   #ageTimer: ClientTimer | null = null
+  #silenceTimer: ClientTimer | null = null
+  #isInquiring = false
 
   constructor(config: ClientConfig, env: ClientEnv) {
     this.config = config
@@ -94,6 +98,43 @@ export class Cluster {
         this.#watchAge()
       },
     )
+  }
+
+  // ---------------------------------------------------------------------------------------- silence
+
+  #watchSilence(): void {
+    this.#silenceTimer = this.env.timers.setBackground(SILENT_MS, () => {
+      if (this.isClosed) return
+      this.#watchSilence()
+      const isSilent = [...this.#connections.values()].some(isOverdue)
+      if (!isSilent || this.#isInquiring || this.metadata.brokers.size < 2) return
+      this.#isInquiring = true
+      this.#inquire()
+        .catch((error: unknown) => {
+          if (!this.isClosed) this.config.logger.debug('nobody could be asked about a silent broker', { error })
+        })
+        .finally(() => {
+          this.#isInquiring = false
+        })
+    })
+  }
+
+  /**
+   * A process that stands still keeps its connections open and answers nothing, until the request times out long after
+   * others lead in its place. What the other brokers no longer name is given up.
+   */
+  async #inquire(): Promise<void> {
+    const silent = new Set([...this.#connections.values()].filter(isOverdue).map(({ address }) => nameOf(address)))
+    const others = [...this.metadata.brokers].filter(([, node]) => !silent.has(nameOf(node)))
+    const [other] = rotate(others, this.env.random.int(2 ** 30))
+    if (other === undefined) return
+    await this.#refreshFrom(await this.connection(other[0], CONTROL_LANE), [...this.#tracked], false)
+    const named = new Set([...this.metadata.brokers.values()].map(nameOf))
+    for (const [key, connection] of this.#connections) {
+      if (!isOverdue(connection) || named.has(nameOf(connection.address))) continue
+      this.#connections.delete(key)
+      connection.abandon()
+    }
   }
 
   // ------------------------------------------------------------------------------------ connections
@@ -130,6 +171,7 @@ export class Cluster {
             throw closedError()
           }
           this.#connections.set(key, connection)
+          if (this.#silenceTimer === null) this.#watchSilence()
           return connection
         },
         (error: unknown) => {
@@ -154,7 +196,7 @@ export class Cluster {
   /** Any broker that answers: one that we talk to already, else the known ones, else those we started from. */
   async #anyConnection(): Promise<Connection> {
     for (const [key, connection] of this.#connections) {
-      if (key.startsWith(`${CONTROL_LANE}/`) && connection.isOpen) return connection
+      if (key.startsWith(`${CONTROL_LANE}/`) && connection.isOpen && !isOverdue(connection)) return connection
     }
     const failures: KafkaError[] = []
     const attempt = async (open: () => Promise<Connection>): Promise<Connection | null> => {
@@ -298,7 +340,14 @@ export class Cluster {
     allowAutoTopicCreation = false,
   ): Promise<Map<string, number>> {
     if (this.isClosed) throw closedError()
-    const connection = await this.#anyConnection()
+    return this.#refreshFrom(await this.#anyConnection(), topics, allowAutoTopicCreation)
+  }
+
+  async #refreshFrom(
+    connection: Connection,
+    topics: readonly string[] | null,
+    allowAutoTopicCreation: boolean,
+  ): Promise<Map<string, number>> {
     const answer = await connection.request(
       API.Metadata,
       {
@@ -365,10 +414,19 @@ export class Cluster {
     if (this.isClosed) return
     this.#closing.abort()
     if (this.#ageTimer !== null) this.env.timers.clear(this.#ageTimer)
+    if (this.#silenceTimer !== null) this.env.timers.clear(this.#silenceTimer)
     for (const connection of this.#connections.values()) connection.close()
     this.#connections.clear()
     this.#listeners.clear()
   }
+}
+
+function isOverdue(connection: Connection): boolean {
+  return connection.isOpen && connection.silentMs >= SILENT_MS
+}
+
+function nameOf({ host, port }: BrokerAddress): string {
+  return `${host}:${port}`
 }
 
 function rotate<T>(items: readonly T[], by: number): T[] {

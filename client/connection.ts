@@ -134,6 +134,12 @@ export class Connection implements SocketReceiver {
     return this.#waiting.size
   }
 
+  /** For how long the oldest of them has been waiting, in milliseconds; 0 when none does. */
+  get silentMs(): number {
+    const [oldest] = this.#waiting
+    return oldest === undefined ? 0 : this.#env.clock.monotonicMs() - oldest.sentMs
+  }
+
   /** What the broker serves, by API key. */
   get brokerVersions(): ReadonlyMap<number, VersionRange> {
     return this.#session.brokerVersions
@@ -311,6 +317,20 @@ export class Connection implements SocketReceiver {
       new KafkaError({
         code: 'CONNECTION_CLOSED',
         message: `The connection to broker ${this.label} was closed by this client.`,
+        retriable: true,
+        broker: this.label,
+      }),
+    )
+  }
+
+  /** The cluster has given the broker up: what is under way is not waited for any longer. */
+  abandon(): void {
+    this.#fail(
+      new KafkaError({
+        code: 'BROKER_NOT_AVAILABLE',
+        message:
+          `Broker ${this.label} is silent, and the other brokers no longer count on it, so the connection was closed. ` +
+          'What was under way may or may not have been done.',
         retriable: true,
         broker: this.label,
       }),

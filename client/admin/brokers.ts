@@ -10,22 +10,31 @@ import {
   type BrokerApiVersions,
   type BrokerDescription,
   type ClusterDescription,
+  type DescribeClusterOptions,
   type DescribeLogDirsOptions,
   type LogDirDescription,
   type OperationOptions,
   type PartitionProducers,
 } from './types.ts'
 
+/** From this version on fenced brokers can be asked for (KIP-1073). */
+const FENCED_SINCE = 2
+
 export async function describeCluster(
   cluster: Cluster,
-  options: OperationOptions,
+  options: DescribeClusterOptions,
 ): Promise<ClusterDescription> {
   return cluster.retrying('describeCluster', options, async () => {
     const connection = await cluster.route('any', CONTROL_LANE)
     if (!connection.serves(API.DescribeCluster)) return fromMetadata(cluster)
     const response = await connection.request(
       API.DescribeCluster,
-      { includeClusterAuthorizedOperations: false },
+      {
+        includeClusterAuthorizedOperations: false,
+        // Earlier versions have no room for the question, and know of no others.
+        includeFencedBrokers:
+          options.includeFenced === true && connection.version(API.DescribeCluster) >= FENCED_SINCE,
+      },
       { timeoutMs: cluster.config.requestTimeoutMs, signal: options.signal },
     )
     const { errorCode, errorMessage: detail, clusterId, controllerId, brokers } = response
@@ -36,7 +45,7 @@ export async function describeCluster(
       clusterId,
       controllerId,
       brokers: brokers
-        .map(({ brokerId: id, host, port, rack }) => ({ id, host, port, rack }))
+        .map(({ brokerId: id, host, port, rack, isFenced: fenced }) => ({ id, host, port, rack, fenced }))
         .sort((a, b) => a.id - b.id),
     }
   })
@@ -51,7 +60,7 @@ async function fromMetadata(cluster: Cluster): Promise<ClusterDescription> {
 
 function knownBrokers(cluster: Cluster): BrokerDescription[] {
   return [...cluster.metadata.brokers.values()]
-    .map(({ id, host, port, rack }) => ({ id, host, port, rack }))
+    .map(({ id, host, port, rack }) => ({ id, host, port, rack, fenced: false }))
     .sort((a, b) => a.id - b.id)
 }
 

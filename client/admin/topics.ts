@@ -6,6 +6,7 @@ import { combineErrors, KafkaError, protocolError } from '../errors.ts'
 import { atLeaders } from '../offsets.ts'
 import { API } from '../protocol/apis.ts'
 import { ErrorCode } from '../protocol/errors.ts'
+import { type DescribeTopicPartitionsResponse } from '../protocol/messages/describe-topic-partitions.ts'
 import { type MetadataResponse } from '../protocol/messages/metadata.ts'
 import { ZERO_TOPIC_ID } from '../protocol/types.ts'
 import { settleItems, unmentioned } from './items.ts'
@@ -16,6 +17,7 @@ import {
   type DeletedRecords,
   type DeleteRecordsOptions,
   type DeleteTopicsOptions,
+  type DescribeTopicsOptions,
   type NewTopic,
   type OperationOptions,
   type TopicDescription,
@@ -228,10 +230,13 @@ export async function listTopics(
 
 export async function describeTopics(
   cluster: Cluster,
-  options: OperationOptions & { readonly topics: readonly string[] },
+  options: DescribeTopicsOptions,
 ): Promise<TopicDescription[]> {
   if (options.topics.length === 0) return []
-  const answer = await metadata(cluster, options.topics, options)
+  const [answer, eligible] = await Promise.all([
+    metadata(cluster, options.topics, options),
+    options.includeElr === true ? eligibleReplicas(cluster, options) : NOBODY_TELLS,
+  ])
   const failures: KafkaError[] = []
   const described = options.topics.flatMap(topic => {
     const found = answer.find(({ name }) => name === topic)
@@ -244,13 +249,61 @@ export async function describeTopics(
       failures.push(protocolError(found.errorCode, { api: 'Metadata', topic }))
       return []
     }
-    return [describe(topic, found)]
+    return [describe(topic, found, eligible)]
   })
   if (failures.length > 0) throw combineErrors('describeTopics', failures, options.topics.length)
   return described
 }
 
-function describe(topic: string, { topicId, isInternal, partitions }: TopicOfAnswer): TopicDescription {
+interface Eligible {
+  readonly elr: readonly number[] | null
+  readonly lastKnownElr: readonly number[] | null
+}
+
+/** By topic and partition, as `topic:partition`. */
+type EligibleReplicas = ReadonlyMap<string, Eligible>
+
+const NOBODY_TELLS: EligibleReplicas = new Map()
+const UNTOLD: Eligible = { elr: null, lastKnownElr: null }
+
+/** Page by page; empty where the broker does not tell. */
+async function eligibleReplicas(cluster: Cluster, options: DescribeTopicsOptions): Promise<EligibleReplicas> {
+  return cluster.retrying('describeTopics', options, async () => {
+    const connection = await cluster.route('any', 'control')
+    if (!connection.serves(API.DescribeTopicPartitions)) return NOBODY_TELLS
+    const topics = [...new Set(options.topics)].sort().map(name => ({ name }))
+    const eligible = new Map<string, Eligible>()
+    let cursor: { topicName: string; partitionIndex: number } | null = null
+    do {
+      const page: DescribeTopicPartitionsResponse = await connection.request(
+        API.DescribeTopicPartitions,
+        { topics: cursor === null ? topics : topicsFrom(topics, cursor.topicName), cursor },
+        { timeoutMs: cluster.config.requestTimeoutMs, signal: options.signal },
+      )
+      for (const { name, partitions } of page.topics) {
+        for (const { partitionIndex, eligibleLeaderReplicas: elr, lastKnownElr } of partitions) {
+          eligible.set(`${name}:${partitionIndex}`, { elr, lastKnownElr })
+        }
+      }
+      cursor = page.nextCursor
+    } while (cursor !== null)
+    return eligible
+  })
+}
+
+/** What a page has told of need not be asked for again. */
+function topicsFrom<Topic extends { readonly name: string }>(
+  topics: readonly Topic[],
+  name: string,
+): Topic[] {
+  return topics.filter(topic => topic.name >= name)
+}
+
+function describe(
+  topic: string,
+  { topicId, isInternal, partitions }: TopicOfAnswer,
+  eligible: EligibleReplicas,
+): TopicDescription {
   return {
     topic,
     topicId: knownId(topicId),
@@ -263,6 +316,7 @@ function describe(topic: string, { topicId, isInternal, partitions }: TopicOfAns
         replicas: each.replicaNodes,
         isr: each.isrNodes,
         offlineReplicas: each.offlineReplicas,
+        ...(eligible.get(`${topic}:${each.partitionIndex}`) ?? UNTOLD),
         error:
           each.errorCode === ErrorCode.NONE
             ? null

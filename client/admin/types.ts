@@ -90,7 +90,20 @@ export interface PartitionDescription {
   readonly replicas: readonly number[]
   readonly isr: readonly number[]
   readonly offlineReplicas: readonly number[]
+  /**
+   * Replicas that are not in sync and have everything that is committed, so that they may lead (KIP-966). Null where it
+   * was not asked for or the broker does not tell.
+   */
+  readonly elr: readonly number[] | null
+  /** Who had been eligible when nobody was any more; null as above. */
+  readonly lastKnownElr: readonly number[] | null
   readonly error: KafkaError | null
+}
+
+export interface DescribeTopicsOptions extends OperationOptions {
+  readonly topics: readonly string[]
+  /** Also which replicas are eligible to lead, by brokers that tell (Kafka 4.0). Default false. */
+  readonly includeElr?: boolean
 }
 
 export interface TopicDescription {
@@ -106,6 +119,13 @@ export interface BrokerDescription {
   readonly host: string
   readonly port: number
   readonly rack: string | null
+  /** It is known to the cluster and takes no part in it; told only where it was asked for. */
+  readonly fenced: boolean
+}
+
+export interface DescribeClusterOptions extends OperationOptions {
+  /** Also brokers that take no part: with an empty host and port -1 where nobody knows where they are (KIP-1073). */
+  readonly includeFenced?: boolean
 }
 
 export interface ClusterDescription {
@@ -289,6 +309,41 @@ export interface GroupListing {
 export interface PartitionOfTopic {
   readonly topic: string
   readonly partition: number
+}
+
+export interface ElectLeadersOptions extends OperationOptions {
+  /**
+   * `preferred` (the default) makes the first replica the leader; `unclean` makes any live replica the leader of a
+   * partition that nobody leads, also one that lacks records.
+   */
+  readonly type?: 'preferred' | 'unclean'
+  /** Default: all. */
+  readonly partitions?: readonly PartitionOfTopic[]
+}
+
+export interface ElectedLeader extends PartitionOfTopic {
+  /** False: it has the leader that the election would give it. */
+  readonly elected: boolean
+}
+
+export interface AlterPartitionReassignmentsOptions extends OperationOptions {
+  /** The first of `replicas` is the preferred leader; null cancels the move. */
+  readonly partitions: readonly (PartitionOfTopic & { readonly replicas: readonly number[] | null })[]
+  /** False refuses to change how many replicas there are (KIP-860). Default true. */
+  readonly mayChangeReplicationFactor?: boolean
+}
+
+export interface ListPartitionReassignmentsOptions extends OperationOptions {
+  /** Default: all. */
+  readonly partitions?: readonly PartitionOfTopic[]
+}
+
+/** A partition that is being moved. */
+export interface PartitionReassignment extends PartitionOfTopic {
+  /** All that have it now or shall have it. */
+  readonly replicas: readonly number[]
+  readonly adding: readonly number[]
+  readonly removing: readonly number[]
 }
 
 export interface GroupMember {
