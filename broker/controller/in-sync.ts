@@ -73,7 +73,7 @@ function isHere(
   image: ClusterImage,
   { broker, brokerEpoch }: { readonly broker: number; readonly brokerEpoch: number },
 ): boolean {
-  return image.brokers.epochOf(broker) === brokerEpoch
+  return image.brokers.get(broker)?.brokerEpoch === brokerEpoch
 }
 
 function refused(error: ErrorCode, message: string): IsrDecision {

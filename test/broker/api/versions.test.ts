@@ -39,6 +39,9 @@ const SERVED: Readonly<Record<string, [number, number]>> = {
   DeleteGroups: [0, 3],
   ConsumerGroupHeartbeat: [0, 1],
   ConsumerGroupDescribe: [0, 1],
+  ElectLeaders: [0, 2],
+  AlterPartitionReassignments: [0, 1],
+  ListPartitionReassignments: [0, 0],
 }
 
 /** What a request about a group or a member that is not there is answered with. */
@@ -124,6 +127,14 @@ function requestOf(test: TestBroker, api: Api, version: number, topicId: TopicId
       return { topics: [{ name: 'a', partitionIndexes: [0] }] }
     case API.DescribeTopicPartitions.key:
       return { topics: [] }
+    case API.ElectLeaders.key:
+      return { electionType: 0, topicPartitions: null, timeoutMs }
+    case API.AlterPartitionReassignments.key: {
+      const partitions = [{ partitionIndex: 0, replicas: [1] }]
+      return { timeoutMs, topics: [{ name: 'a', partitions }] }
+    }
+    case API.ListPartitionReassignments.key:
+      return { timeoutMs, topics: null }
     default:
       return groupRequestOf(api, version, topicId)
   }
