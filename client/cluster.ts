@@ -111,7 +111,8 @@ export class Cluster {
       this.#isInquiring = true
       this.#inquire()
         .catch((error: unknown) => {
-          if (!this.isClosed) this.config.logger.debug('nobody could be asked about a silent broker', { error })
+          if (!this.isClosed)
+            this.config.logger.debug('nobody could be asked about a silent broker', { error })
         })
         .finally(() => {
           this.#isInquiring = false
@@ -124,7 +125,9 @@ export class Cluster {
    * others lead in its place. What the other brokers no longer name is given up.
    */
   async #inquire(): Promise<void> {
-    const silent = new Set([...this.#connections.values()].filter(isOverdue).map(({ address }) => nameOf(address)))
+    const silent = new Set(
+      [...this.#connections.values()].filter(isOverdue).map(({ address }) => nameOf(address)),
+    )
     const others = [...this.metadata.brokers].filter(([, node]) => !silent.has(nameOf(node)))
     const [other] = rotate(others, this.env.random.int(2 ** 30))
     if (other === undefined) return

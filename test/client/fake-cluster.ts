@@ -152,6 +152,8 @@ export class FakeCluster {
   readonly requests: FakeRequest[] = []
   intercept: Interceptor = () => undefined
   readonly #options: FakeClusterOptions
+  /** Brokers that the others no longer count on: Metadata does not name them. */
+  readonly fenced = new Set<number>()
   readonly #brokers: { server: Server; port: number; sockets: Set<Socket> }[] = []
   #waiting = new Set<() => void>()
   #nextProducerId = 1000n
@@ -338,7 +340,9 @@ export class FakeCluster {
   #metadata({ topics, allowAutoTopicCreation: mayCreate }: MetadataRequest) {
     const names = topics === null ? [...this.topics.keys()] : topics.map(({ name }) => name!)
     return {
-      brokers: this.#brokers.map(({ port }, nodeId) => ({ nodeId, host: '127.0.0.1', port })),
+      brokers: this.#brokers
+        .map(({ port }, nodeId) => ({ nodeId, host: '127.0.0.1', port }))
+        .filter(({ nodeId }) => !this.fenced.has(nodeId)),
       clusterId: 'fake',
       controllerId: 0,
       topics: names.map(name => {
