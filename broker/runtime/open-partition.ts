@@ -4,7 +4,7 @@
  */
 import { type Offset } from '../../client/protocol/types.ts'
 import { type Env } from '../env.ts'
-import { LeaderEpochCache } from '../log/leader-epochs.ts'
+import { type EpochEntry, LeaderEpochCache } from '../log/leader-epochs.ts'
 import { LogState } from '../log/log-state.ts'
 import { readLeaderEpochs } from '../storage/checkpoints.ts'
 import { PartitionLog } from '../storage/partition-log.ts'
@@ -33,7 +33,8 @@ export interface OpenOptions {
 export async function openPartition(options: OpenOptions): Promise<PartitionHost> {
   const { env, assignment } = options
   const { topicName, partition, topicId, config } = assignment
-  const epochs = new LeaderEpochCache((await readLeaderEpochs(env.disk, options.directory, env.log)) ?? [])
+  const savedEpochs = (await readLeaderEpochs(env.disk, options.directory, env.log)) ?? []
+  const epochs = new LeaderEpochCache(savedEpochs)
   const replay = new ProducerReplay(epochs, env.clock.wallMs(), options.services.producerIdExpirationMs)
   const { log } = await PartitionLog.open({
     shared: options.shared,
@@ -65,12 +66,23 @@ export async function openPartition(options: OpenOptions): Promise<PartitionHost
     highWatermark,
     cleanedTo: options.cleanedTo,
     snapshotOffset: replay.snapshotOffset,
+    // What only the scan has found must be saved before a recovery point that lets the next start not scan it.
+    epochsAreSaved: isSame(state.epochs.entries, savedEpochs),
     // Nothing here aborts transactions yet, but a folder that Kafka wrote may have some.
     hasAborted: (await log.abortedTransactions(log.firstOffset, log.endOffset)).length > 0,
   })
   // In a cluster it waits to be told whom to follow, or to lead.
   if (services.cluster === null) leadAlone(env, host, assignment)
   return host
+}
+
+function isSame(a: readonly EpochEntry[], b: readonly EpochEntry[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(
+      ({ epoch, startOffset }, index) => epoch === b[index]!.epoch && startOffset === b[index]!.startOffset,
+    )
+  )
 }
 
 function leadAlone(env: Env, host: PartitionHost, { leaderEpoch }: PartitionAssignment): void {

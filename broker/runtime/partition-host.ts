@@ -50,6 +50,8 @@ export interface HostOptions {
   readonly cleanedTo: Offset
   /** Of the newest producer snapshot in the folder, -1 where there is none. */
   readonly snapshotOffset: number
+  /** Whether the checkpoint of the leader epochs has what `state` has. */
+  readonly epochsAreSaved: boolean
   /** Whether the transaction indexes have any entry. */
   readonly hasAborted: boolean
 }
@@ -87,7 +89,7 @@ export class PartitionHost implements Wakeable {
       upTo: 'committed',
       log: options.services.log,
     }
-    this.#epochsSaved = options.state.epochs.version
+    this.#epochsSaved = options.epochsAreSaved ? options.state.epochs.version : -1
     const { clock, log } = options.services
     const { storage, cleanedTo } = options
     this.compaction = new PartitionCompaction({ partition: this, storage, clock, log, cleanedTo })

@@ -16,6 +16,7 @@ interface Known {
   highWatermark: number
   leaderEpoch: number
   logStartOffset: number
+  wasEmpty: boolean
 }
 
 /** What is known of one machine's broker. */
@@ -85,6 +86,8 @@ export class Invariants {
     const known = this.#knownOf(machine, host)
     if (leaderEpoch < known.leaderEpoch)
       throw new Violation('epoch-back', `${name}: epoch ${leaderEpoch} after ${known.leaderEpoch}`)
+    // A log without a record may begin elsewhere: with the batch that holds its first offset.
+    if (known.wasEmpty) known.highWatermark = known.logStartOffset = 0
     if (highWatermark < known.highWatermark)
       throw new Violation('hw-back', `${name}: high watermark ${highWatermark} after ${known.highWatermark}`)
     if (logStartOffset < known.logStartOffset)
@@ -96,6 +99,7 @@ export class Invariants {
     known.highWatermark = highWatermark
     known.leaderEpoch = leaderEpoch
     known.logStartOffset = logStartOffset
+    known.wasEmpty = logStartOffset === logEndOffset
     if (host.role === 'leader') this.#checkLeader(machine, host)
   }
 
@@ -127,7 +131,8 @@ export class Invariants {
     const name = `${machine.brokerId}/${host.topicId}/${host.partition}`
     let known = this.#known.get(name)
     if (known === undefined) {
-      known = { life: machine.lives, host, highWatermark: 0, leaderEpoch: -1, logStartOffset: 0 }
+      const nothing = { highWatermark: 0, leaderEpoch: -1, logStartOffset: 0, wasEmpty: true }
+      known = { life: machine.lives, host, ...nothing }
       this.#known.set(name, known)
     }
     // A crash may take back what nobody was promised: the history knows what was. A replica that was taken away and

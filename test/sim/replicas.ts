@@ -74,7 +74,7 @@ export class Replicas {
 
   /** Compares the files. Throws a Violation. */
   async compare(): Promise<void> {
-    for (const { topicId, name, partitions } of this.#state.image.topics()) {
+    for (const { topicId, partitions } of this.#state.image.topics()) {
       for (const { partition, replicas } of partitions) {
         const hosts = this.hosts(topicId, partition, replicas)
         const [first] = hosts
@@ -83,16 +83,17 @@ export class Replicas {
         const to = Math.min(...hosts.map(({ highWatermark }) => highWatermark))
         const logs = await Promise.all(hosts.map(host => this.#batches(host, from, to)))
         for (const [index, log] of logs.entries()) {
-          if (log.equals(logs[0]!)) continue
+          const difference = firstDifference(logs[0]!, log)
+          if (difference === null) continue
           const folders = `${hosts[0]!.directory} and ${hosts[index]!.directory}`
-          throw new Violation('replicas-differ', `${name}-${partition} from ${from} to ${to}: ${folders}`)
+          throw new Violation('replicas-differ', `${folders} from ${from} to ${to}: ${difference}`)
         }
       }
     }
   }
 
   /** Every batch with a record in [from, to), as the files have them. */
-  async #batches(host: PartitionHost, from: number, to: number): Promise<Buffer> {
+  async #batches(host: PartitionHost, from: number, to: number): Promise<Buffer[]> {
     const machine = this.#machines.find(({ dataFolder }) => host.directory.startsWith(`${dataFolder}/`))!
     const disk = machine.disk.disk.view(() => null)
     const parts: Buffer[] = []
@@ -103,16 +104,33 @@ export class Replicas {
       const file = await disk.open(path, 'read')
       await file.read(bytes, 0)
       await file.close()
+      let next = Number.parseInt(name, 10)
       for (let at = 0; at + 61 <= bytes.length; ) {
         const length = LENGTH_ENDS + bytes.readInt32BE(at + 8)
         const baseOffset = Number(bytes.readBigInt64BE(at))
         const lastOffset = baseOffset + bytes.readInt32BE(at + 23)
-        // Segments may be longer than what was written to them.
-        if (length === LENGTH_ENDS) break
+        // A file may be longer than what was written to it, and hold what it held as another segment before.
+        if (bytes[at + 16] !== 2 || baseOffset < next || next >= to) break
+        next = lastOffset + 1
         if (lastOffset >= from && baseOffset < to) parts.push(bytes.subarray(at, at + length))
         at += length
       }
     }
-    return Buffer.concat(parts)
+    return parts
   }
+}
+
+function firstDifference(a: readonly Buffer[], b: readonly Buffer[]): string | null {
+  for (let index = 0; index < Math.max(a.length, b.length); index++) {
+    const [one, other] = [a[index], b[index]]
+    if (one === undefined || other === undefined || !one.equals(other)) return `${say(one)}, ${say(other)}`
+  }
+  return null
+}
+
+function say(batch: Buffer | undefined): string {
+  if (batch === undefined) return 'nothing'
+  const lastOffset = batch.readBigInt64BE(0) + BigInt(batch.readInt32BE(23))
+  const checksum = batch.readUInt32BE(17).toString(16)
+  return `${batch.readBigInt64BE(0)} to ${lastOffset} of epoch ${batch.readInt32BE(12)} with checksum ${checksum}`
 }

@@ -151,6 +151,7 @@ class Simulation {
       Error.stackTraceLimit = stackTraceLimit
     }
     const { events, hash, nowMs, stopped } = this.#scheduler
+    if (stopped !== null) this.#dump()
     const violation =
       stopped === null || stopped instanceof Violation ? stopped : new Violation('crash', stopped.stack ?? '')
     const { recordsAcked, recordsRead } = this.#history
@@ -268,6 +269,20 @@ class Simulation {
       'no-progress',
       `after ${withinMs} ms without faults: waited for ${what} (${restless.join()})`,
     )
+  }
+
+  /** For who reads the trace: how every replica was left behind. */
+  #dump(): void {
+    if (this.#trace === null) return
+    for (const machine of this.#machines) {
+      for (const host of machine.running?.context.partitions.hosts() ?? []) {
+        const epochs = host.state.epochs.entries.map(({ epoch, startOffset }) => `${epoch}@${startOffset}`)
+        const facts = { ...host.describe(), role: host.role, epochs: epochs.join(' ') }
+        this.#trace(`broker-${machine.brokerId}`, 'state', host.name, facts)
+      }
+    }
+    for (const { name, partitions } of this.#clusterState?.image.topics() ?? [])
+      for (const partition of partitions) this.#trace('store', 'state', name, { ...partition })
   }
 
   #fail(error: unknown): void {

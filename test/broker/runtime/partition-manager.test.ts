@@ -244,6 +244,28 @@ t.test('each start of a new leader epoch is remembered', async t => {
   await third.stop()
 })
 
+t.test('epochs that only the scan after a crash has found outlive the next crash', async t => {
+  const disk = crashDisk()
+  const config = { recoveryPointCheckpointMs: 1000 }
+  const life = await start({ disk, config })
+  await produce(host(life), ['a', 'b'])
+  await life.env.clock.advance(1000)
+  host(life).becomeLeader(4 as LeaderEpoch)
+  await produce(host(life), ['c'])
+  disk.crash({ keep: 'none' })
+  const small = { segmentBytes: 1500 }
+  const assignments = [assignment({ leaderEpoch: 4 as LeaderEpoch, logConfig: small })]
+  const next = await start({ disk, assignments, config })
+  t.match(host(next).offsetForLeaderEpoch(4, 0), { leaderEpoch: 0, endOffset: 2 })
+  // Behind the snapshot that comes with a new segment nothing is read again.
+  for (let n = 0; n < 40; n++) await produce(host(next), [`value ${n}`])
+  await next.env.clock.advance(1000)
+  disk.crash({ keep: 'none' })
+  const third = await start({ disk, assignments, config })
+  t.match(host(third).offsetForLeaderEpoch(4, 0), { leaderEpoch: 0, endOffset: 2 })
+  await third.stop()
+})
+
 t.test('thousands of partitions share a timer or two', async t => {
   const assignments = Array.from({ length: 500 }, (_, partition) => assignment({ partition }))
   const life = await start({ assignments })
