@@ -3,7 +3,7 @@
  * replica decides, what is written when the disk scheduler; between them and the files stands the driver.
  */
 import { ErrorCode } from '../../client/protocol/errors.ts'
-import { type LeaderEpoch, type Offset, type TopicId } from '../../client/protocol/types.ts'
+import { type BrokerId, type LeaderEpoch, type Offset, type TopicId } from '../../client/protocol/types.ts'
 import { type LogConfig } from '../log/config.ts'
 import { type LogState } from '../log/log-state.ts'
 import { planRetention } from '../log/segments.ts'
@@ -62,9 +62,13 @@ export class PartitionHost implements Wakeable {
   readonly partition: number
   /** For the broker's cleaner. */
   readonly compaction: PartitionCompaction
+  /** Where fetches of followers wait: woken by what is written, and by changes of leadership. */
+  readonly replicaWaiters: Wakeable
   readonly #services: HostServices
   readonly #driver: ReplicaDriver
   readonly #asLeader: ReadablePartition
+  readonly #asReplica: ReadablePartition
+  readonly #forReplicas: ReadablePartition
   #epochsSaved: number
   #retaining = false
 
@@ -88,6 +92,13 @@ export class PartitionHost implements Wakeable {
       hasAborted: options.hasAborted,
       upTo: 'committed',
       log: options.services.log,
+    }
+    this.#asReplica = { ...this.#asLeader, check: epoch => this.checkReplica(epoch) }
+    this.#forReplicas = { ...this.#asLeader, hasAborted: false, upTo: 'written' }
+    const { replicaWaiters } = this.#driver
+    this.replicaWaiters = {
+      addWaiter: waiter => replicaWaiters.add(waiter),
+      removeWaiter: waiter => replicaWaiters.delete(waiter),
     }
     this.#epochsSaved = options.epochsAreSaved ? options.state.epochs.version : -1
     const { clock, log } = options.services
@@ -156,7 +167,7 @@ export class PartitionHost implements Wakeable {
   /** Synchronous where the tail cache has the bytes. */
   read(request: ReadRequest): FetchOutcome | Promise<FetchOutcome> {
     if (request.allowFollower !== true) return readPartition(this.#asLeader, request)
-    return readPartition({ ...this.#asLeader, check: epoch => this.checkReplica(epoch) }, request)
+    return readPartition(this.#asReplica, request)
   }
 
   /**
@@ -212,9 +223,16 @@ export class PartitionHost implements Wakeable {
 
   /**
    * Leads from now on, or goes on to with other replicas or another ISR. What is older than what was said before is
-   * ignored. While the log is being truncated it takes effect after that.
+   * ignored, and so is an epoch that a former life of this broker has led: of what it wrote some may be lost here and be
+   * known to others. While the log is being truncated it takes effect after that.
    */
   lead(spec: LeadSpec): void {
+    const { cluster, log } = this.#services
+    if (cluster !== null && this.role === 'none' && spec.epoch <= this.state.epochs.latestEpoch) {
+      const { epoch } = spec
+      log.warn('an epoch of a former life is not led again', { partition: this.name, epoch })
+      return
+    }
     this.#driver.lead(spec)
   }
 
@@ -278,16 +296,15 @@ export class PartitionHost implements Wakeable {
 
   /** As `read`, for a follower: up to the end of what is written, committed or not. */
   readForReplica(request: ReadRequest): FetchOutcome | Promise<FetchOutcome> {
-    return readPartition({ ...this.#asLeader, hasAborted: false, upTo: 'written' }, request)
+    return readPartition(this.#forReplicas, request)
   }
 
-  /** Where fetches of followers wait: woken by what is written, and by changes of leadership. */
-  get replicaWaiters(): Wakeable {
-    const { replicaWaiters } = this.#driver
-    return {
-      addWaiter: waiter => replicaWaiters.add(waiter),
-      removeWaiter: waiter => replicaWaiters.delete(waiter),
-    }
+  /** As a leader: an in-sync follower that has told to have what comes at `offset`, or all before it. */
+  hasInSync(broker: BrokerId, offset: Offset): boolean {
+    const { inSync } = this.#driver.replica
+    if (!inSync.isr.includes(broker)) return false
+    const span = inSync.span(broker)
+    return span !== null && span.logStartOffset <= offset && offset <= span.endOffset
   }
 
   /** As `readableBytes`, for a follower. */

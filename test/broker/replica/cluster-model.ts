@@ -211,6 +211,15 @@ export class ClusterModel {
     node.disk = node.disk.slice(0, node.disk.length - loose + Math.floor(survives * (loose + 1)))
     node.life += 1
     this.#open(node)
+    // It may have lost records of its epoch, which it would then write anew, and others: it leads in a new one only.
+    const { leader, epoch, partitionEpoch, revision } = this.#metadata
+    if (leader !== node.broker) return
+    this.#metadata = {
+      ...this.#metadata,
+      epoch: (epoch + 1) as LeaderEpoch,
+      partitionEpoch: partitionEpoch + 1,
+      revision: revision + 1,
+    }
   }
 
   #open(node: Node): void {

@@ -15,6 +15,7 @@ import {
 } from '../../../broker/runtime/partition-manager.ts'
 import {
   type Acks,
+  type ClusterServices,
   type PartitionAssignment,
   type ProduceOutcome,
 } from '../../../broker/runtime/partition-types.ts'
@@ -54,6 +55,10 @@ export interface LifeOptions {
   readonly assignments?: readonly PartitionAssignment[]
   readonly config?: Partial<PartitionManagerConfig>
   readonly cleaner?: Partial<CleanerConfig>
+  /** Default: 1. */
+  readonly brokerId?: BrokerId
+  /** Of the cluster that the broker is in. */
+  readonly cluster?: ClusterServices
 }
 
 export function assignment(
@@ -78,7 +83,12 @@ export function crashDisk(): MemoryDisk {
 /** Starts a broker's partitions; twice on one disk is a restart. */
 export async function start(options: LifeOptions = {}): Promise<Life> {
   const env = createMemoryEnv({ seed: options.seed ?? 1, disk: options.disk ?? crashDisk() })
-  const folder = await DataFolder.open({ env, path: DATA, clusterId: null, nodeId: 1 as BrokerId })
+  const folder = await DataFolder.open({
+    env,
+    path: DATA,
+    clusterId: null,
+    nodeId: options.brokerId ?? (1 as BrokerId),
+  })
   const fatal: Error[] = []
   const manager = new PartitionManager({
     env,
@@ -86,6 +96,7 @@ export async function start(options: LifeOptions = {}): Promise<Life> {
     config: { ...DEFAULT_PARTITION_MANAGER_CONFIG, ...options.config },
     cleanerConfig: () => ({ ...DEFAULT_CLEANER_CONFIG, ...options.cleaner }),
     onFatal: error => fatal.push(error),
+    ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
   })
   await manager.start(options.assignments ?? [assignment()])
   const stop = async (): Promise<void> => {
