@@ -20,6 +20,11 @@ export interface Replicas {
   readonly revision: number
   readonly replicas: readonly BrokerId[]
   readonly isr: readonly BrokerId[]
+  /**
+   * Who is out of the ISR and may be elected all the same, because nothing was committed since: so nothing may be, for
+   * as long as there are any (KIP-966). Absent: nobody.
+   */
+  readonly elr?: readonly BrokerId[]
 }
 
 /** One broker of a proposed ISR, and the epoch that it fetched with; -1 where it has not. */

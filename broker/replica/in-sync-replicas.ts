@@ -51,6 +51,11 @@ export class InSyncReplicas {
     return this.#known.isr
   }
 
+  /** Others may be elected as long as nothing is committed: then nothing is. */
+  get hasEligible(): boolean {
+    return (this.#known.elr?.length ?? 0) > 0
+  }
+
   get replicas(): readonly BrokerId[] {
     return this.#known.replicas
   }
@@ -145,6 +150,12 @@ export class InSyncReplicas {
     follower.leaderEndOffset = leaderEndOffset
     follower.fetchedMs = nowMs
     return true
+  }
+
+  /** Which part of the log a follower has, as far as it has told; null: it has told nothing. */
+  span(broker: BrokerId): { readonly logStartOffset: Offset; readonly endOffset: Offset } | null {
+    const follower = this.#followers.get(broker)
+    return follower === undefined || follower.brokerEpoch < 0 ? null : follower
   }
 
   /**

@@ -116,7 +116,7 @@ export class Replica<Token> {
   /** As a leader: who is in sync, who may be, and how far the others are. */
   get inSync(): Pick<
     InSyncReplicas,
-    'isr' | 'maximalIsr' | 'replicas' | 'standing' | 'isProposing' | 'lowestLogStart'
+    'isr' | 'maximalIsr' | 'replicas' | 'span' | 'standing' | 'isProposing' | 'lowestLogStart'
   > {
     return this.#inSync
   }
@@ -232,7 +232,7 @@ export class Replica<Token> {
       return false
     }
     const inSync = this.#inSync.isr.length
-    if (event.acks !== -1 || inSync >= this.#minInSync()) return true
+    if (event.acks !== -1 || this.#mayCommit()) return true
     this.#refuse(
       event.token,
       ErrorCode.NOT_ENOUGH_REPLICAS,
@@ -350,12 +350,20 @@ export class Replica<Token> {
   }
 
   /**
+   * The limit as this broker knows it is not enough: where it was lowered, or whoever wrote the ISR knows a higher one,
+   * there may be replicas left that could be elected without what is committed now.
+   */
+  #mayCommit(): boolean {
+    return this.#inSync.isr.length >= this.#minInSync() && !this.#inSync.hasEligible
+  }
+
+  /**
    * A leader counts; below min.insync.replicas nothing is committed, also not what acks=1 has sent (KIP-966). A follower
    * believes its leader, as far as it has the records itself.
    */
   #advanceHighWatermark(): void {
     if (this.#role === 'leader') {
-      if (this.#inSync.isr.length < this.#minInSync()) return
+      if (!this.#mayCommit()) return
       this.#commitTo(this.#inSync.committedOffset(this.ownOffset))
     } else if (this.#role === 'follower') {
       this.#commitTo(Math.min(this.#leaderHighWatermark, this.ownOffset) as Offset)

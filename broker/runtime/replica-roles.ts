@@ -108,12 +108,14 @@ function concernsRegistration(record: ControllerRecord, broker: number): boolean
   }
 }
 
-function leadSpec({ leaderEpoch, partitionEpoch, revision, replicas, isr }: PartitionImage): LeadSpec {
+function leadSpec(partition: PartitionImage): LeadSpec {
+  const { leaderEpoch, partitionEpoch, revision, replicas, isr, elr } = partition
   return {
     epoch: leaderEpoch as LeaderEpoch,
     partitionEpoch,
     revision,
     replicas: replicas as readonly BrokerId[],
     isr: isr as readonly BrokerId[],
+    elr: elr as readonly BrokerId[],
   }
 }

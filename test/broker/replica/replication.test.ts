@@ -127,6 +127,34 @@ story(
 )
 
 story(
+  'while others could be elected without what is committed now nothing is, whatever the limit is here',
+  `
+  > become-leader 1 replicas=1,2,3 isr=1,2 elr=3
+    save-epochs
+    wake
+  > produce a
+    reply a NOT_ENOUGH_REPLICAS
+  > produce b acks=1
+    append 0..0 epoch 1
+    timer 30000
+  > written 1
+    reply b offset 0
+    sync
+    wake
+  > synced 1
+  > fetched 2 1
+  ?
+    start 0 stable 0 high 0 durable 1 written 1 end 1
+  > become-leader 1 isr=1,2
+    wake
+    wake
+  ?
+    start 0 stable 1 high 1 durable 1 written 1 end 1
+  `,
+  { config: { minInsyncReplicas: 2 } },
+)
+
+story(
   'below min.insync.replicas acks=all is refused and nothing is committed',
   `
   > become-leader 1 replicas=1,2 isr=1,2

@@ -148,6 +148,7 @@ export class ScriptedReplica {
           ? replicas
           : SELF,
       isr: named.has('isr') ? brokers(named.get('isr')!) : isr.length > 0 ? isr : SELF,
+      ...(named.has('elr') ? { elr: brokers(named.get('elr')!) } : {}),
     }
   }
 
