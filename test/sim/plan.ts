@@ -81,6 +81,7 @@ function clusterSettings(brokers: number, pick: Pick): Settings {
     'replica.lag.time.max.ms': pick(4000, 10_000, 30_000),
     // Long, so that brokers at rest cost few events; shorter than the shortest lag that is allowed.
     'replica.fetch.wait.max.ms': 3000,
+    'peer.heartbeat.interval.ms': pick(500, 3000, 3000, 3000),
     'controlled.shutdown.timeout.ms': pick(1000, 10_000),
     'leader.imbalance.check.interval.seconds': pick(20, 300),
   }
