@@ -25,7 +25,8 @@ export function deleteRecordsHandler(context: BrokerContext): ApiHandler<DeleteR
         name,
         partitions: await Promise.all(
           onceEach(partitions, ({ partitionIndex }) => partitionIndex).map(
-            ({ item: { partitionIndex, offset } }) => deleteOne(context, name, partitionIndex, offset),
+            ({ item: { partitionIndex, offset } }) =>
+              deleteOne(context, name, partitionIndex, offset, request.timeoutMs),
           ),
         ),
       }))
@@ -39,6 +40,7 @@ async function deleteOne(
   topic: string,
   partitionIndex: number,
   offset: number,
+  timeoutMs: number,
 ): Promise<ResponsePartition> {
   // The coordinators build on what they have written.
   if (isInternalTopic(topic)) {
@@ -46,6 +48,6 @@ async function deleteOne(
   }
   const host = partitionOf(context, context.metadata.image.topic(topic), partitionIndex)
   if (typeof host === 'number') return { partitionIndex, lowWatermark: -1, errorCode: host }
-  const { error, lowWatermark } = await host.deleteRecords(offset)
+  const { error, lowWatermark } = await host.deleteRecords(offset, timeoutMs)
   return { partitionIndex, lowWatermark, errorCode: error }
 }

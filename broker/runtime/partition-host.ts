@@ -37,6 +37,7 @@ import { type Waiter, type Wakeable } from './purgatory.ts'
 import { isReadable, type ReadablePartition, readPartition } from './read-partition.ts'
 import { ReplicaDriver } from './replica-driver.ts'
 import { segmentConfigOf } from './segment-config.ts'
+import { StartAdoption } from './start-adoption.ts'
 
 export interface HostOptions {
   readonly services: HostServices
@@ -67,6 +68,7 @@ export class PartitionHost implements Wakeable {
   readonly #services: HostServices
   readonly #driver: ReplicaDriver
   readonly #asLeader: ReadablePartition
+  readonly #adoption: StartAdoption
   readonly #asReplica: ReadablePartition
   readonly #forReplicas: ReadablePartition
   #epochsSaved: number
@@ -100,6 +102,16 @@ export class PartitionHost implements Wakeable {
       addWaiter: waiter => replicaWaiters.add(waiter),
       removeWaiter: waiter => replicaWaiters.delete(waiter),
     }
+    const { inSync } = this.#driver.replica
+    this.#adoption = new StartAdoption(
+      {
+        check: () => this.checkLeader(-1),
+        lowestStart: () => inSync.lowestLogStart(this.state.logStartOffset),
+      },
+      options.services.clock,
+      options.services.deadlines,
+      this.#driver.waiters,
+    )
     this.#epochsSaved = options.epochsAreSaved ? options.state.epochs.version : -1
     const { clock, log } = options.services
     const { storage, cleanedTo } = options
@@ -291,6 +303,7 @@ export class PartitionHost implements Wakeable {
     }
     const at = { offset: fetch.fetchOffset, lastFetchedEpoch: fetch.lastFetchedEpoch }
     if (isReadable(this.state, at)) this.#driver.replicaFetched(fetch)
+    this.#adoption.wake()
     return ErrorCode.NONE
   }
 
@@ -319,12 +332,13 @@ export class PartitionHost implements Wakeable {
   // -------------------------------------------------------------------------------------- administration
 
   /**
-   * Records below `beforeOffset` are no longer offered, durably when it resolves. -1: up to the high watermark. Content
-   * when the log starts there already.
+   * Records below `beforeOffset` are no longer offered, by no replica that is in sync, durably here when it resolves. -1:
+   * up to the high watermark. Content when the log starts there already. REQUEST_TIMED_OUT: it is done here, and not by
+   * all followers in `timeoutMs`; they come later.
    */
-  async deleteRecords(beforeOffset: number): Promise<DeleteRecordsOutcome> {
-    const error = this.checkLeader(-1)
-    if (error !== ErrorCode.NONE) return { error, lowWatermark: -1 }
+  async deleteRecords(beforeOffset: number, timeoutMs = Infinity): Promise<DeleteRecordsOutcome> {
+    const refusal = this.checkLeader(-1)
+    if (refusal !== ErrorCode.NONE) return { error: refusal, lowWatermark: -1 }
     const offset = (beforeOffset === -1 ? this.highWatermark : beforeOffset) as Offset
     if (offset < 0 || offset > this.highWatermark) {
       return { error: ErrorCode.OFFSET_OUT_OF_RANGE, lowWatermark: -1 }
@@ -332,11 +346,13 @@ export class PartitionHost implements Wakeable {
     try {
       await this.#driver.moveStart(offset)
       await this.#services.saveLogStarts()
-    } catch (cause) {
-      this.#services.log.warn('the new log start could not be saved', { partition: this.name, error: cause })
+    } catch (error) {
+      this.#services.log.warn('the new log start could not be saved', { partition: this.name, error })
       return { error: ErrorCode.KAFKA_STORAGE_ERROR, lowWatermark: -1 }
     }
-    return { error: ErrorCode.NONE, lowWatermark: this.state.logStartOffset }
+    const error = await this.#adoption.wait(offset, timeoutMs)
+    if (error !== ErrorCode.NONE) return { error, lowWatermark: -1 }
+    return { error, lowWatermark: this.#driver.replica.inSync.lowestLogStart(this.state.logStartOffset) }
   }
 
   offsetForLeaderEpoch(currentLeaderEpoch: number, epoch: number): EndOffsetOutcome {

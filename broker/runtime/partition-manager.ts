@@ -151,7 +151,8 @@ export class PartitionManager {
 
   /**
    * Opens the given partitions, recovering those that were not closed cleanly, and makes those that have no folder yet.
-   * Folders that belong to none of them are reported and moved aside. One that cannot be opened is offline until the
+   * Folders that belong to none of them are reported and moved aside; in a cluster, where a topic may be deleted or a
+   * replica moved while a broker is down, they are deleted. One that cannot be opened is offline until the
    * next start; where that is true of all of them it rejects, for then the disk is what fails.
    */
   async start(assignments: readonly PartitionAssignment[]): Promise<void> {
@@ -161,7 +162,8 @@ export class PartitionManager {
     const present = await this.#setAside(survey, assignments)
     const known = await readLastKnown(this.#env, path)
     const report = new RecoveryReport(this.#env, assignments.length, cleanShutdown)
-    const outdated = { recoveryPoint: 0, logStartOffset: 0, cleanedTo: 0 }
+    const isAsItWas = survey.partitions.length === present.size
+    const outdated = isAsItWas ? { recoveryPoint: 0, logStartOffset: 0, cleanedTo: 0 } : { ...EVERYTHING }
     try {
       await inParallel(assignments, this.#config.parallelRecoveries, async assignment => {
         const folder = partitionFolderName(assignment.topicName, assignment.partition)
@@ -377,7 +379,7 @@ export class PartitionManager {
     await this.#env.disk.syncDirectory(parentOf(directory))
   }
 
-  /** Moves folders aside that belong to none of `assignments`; returns the names of those that do belong. */
+  /** Moves folders aside, or deletes them, that belong to none of `assignments`; returns the names of those that do belong. */
   async #setAside(survey: FolderSurvey, assignments: readonly PartitionAssignment[]): Promise<Set<string>> {
     const wanted = new Map(
       assignments.map(({ topicName, partition, topicId }) => [
@@ -400,6 +402,14 @@ export class PartitionManager {
         if (topicId === null)
           await writePartitionMetadata(this.#env.disk, `${this.#dataFolder.path}/${name}`, owner)
         kept.add(name)
+        continue
+      }
+      if (this.#services.cluster !== null && topicId !== null) {
+        await deleteFolder(this.#env, this.#dataFolder.path, name)
+        this.#env.log.info(
+          'a partition that does not belong on this broker any more was deleted: its topic is gone, or it has moved',
+          { folder: name, topicId, expectedTopicId: owner ?? null },
+        )
         continue
       }
       const aside = await moveAside(this.#env, this.#dataFolder.path, name)

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { createMemoryEnv } from '../../../broker/env-memory.ts'
+import { type ClusterServices } from '../../../broker/runtime/partition-types.ts'
 import { RecoveryReport } from '../../../broker/runtime/recovery-report.ts'
 import { type LeaderEpoch, type TopicId } from '../../../client/protocol/types.ts'
 import { assignment, crashDisk, DATA, files, host, produce, readAll, start } from './harness.ts'
@@ -111,6 +112,29 @@ t.test('folders that nobody knows are moved aside, those that are no partitions 
     names.filter(name => !/checkpoint|meta\.properties/.test(name)),
     ['__cluster_metadata-0', '__sluice_metadata-0', 'a-01', 'ghost-3.unique-stray', 'metastore', 'orders-0'],
   )
+  await next.stop()
+})
+
+t.test('in a cluster folders of partitions that have gone meanwhile are deleted', async t => {
+  const disk = crashDisk()
+  const gone = assignment({ topicId: 'b'.repeat(32) as TopicId, topicName: 'gone' })
+  const life = await start({ disk, assignments: [assignment(), assignment({ partition: 1 }), gone] })
+  await life.stop()
+  await disk.makeDirectory(`${DATA}/ghost-3`)
+  const cluster: ClusterServices = {
+    isActive: () => false,
+    proposeIsr: () => {},
+    servingUntilMs: () => Infinity,
+    lagTimeMaxMs: () => 30_000,
+  }
+  const next = await start({ disk, cluster })
+  const names = (await files(next, DATA)).map(name => name.replace(/[0-9a-f]{32}/, 'unique'))
+  t.strictSame(
+    names.filter(name => !/checkpoint|meta\.properties/.test(name)),
+    ['ghost-3.unique-stray', 'orders-0'],
+    'one that does not say whose it is is kept',
+  )
+  t.equal(host(next).role, 'none')
   await next.stop()
 })
 

@@ -393,11 +393,27 @@ t.test('a failed sync of a follower ends its broker', async t => {
   await leader.stop()
 })
 
-t.test('DeleteRecords moves the start of the followers’ logs too', async t => {
+t.test('DeleteRecords moves the start of the followers’ logs too, and waits for it', async t => {
   const { leader, follower } = await pair(['a', 'b', 'c'])
-  t.match(await host(leader).deleteRecords(2), { error: 0, lowWatermark: 2 })
+  const outcome = host(leader).deleteRecords(2, 1000)
+  let answered = false
+  void outcome.then(() => {
+    answered = true
+  })
+  await leader.env.clock.settle()
   await copy(leader, follower)
   t.same(offsets(follower), [2, 3, 3])
+  t.equal(answered, false, 'the leader learns of it by the next fetch')
+  await copy(leader, follower)
+  t.match(await outcome, { error: 0, lowWatermark: 2 })
+  const late = host(leader).deleteRecords(3, 1000)
+  await leader.env.clock.settle()
+  await leader.env.clock.advance(1000)
+  t.match(await late, { error: ErrorCode.REQUEST_TIMED_OUT })
+  const refused = host(leader).deleteRecords(3, 1000)
+  await leader.env.clock.settle()
+  follow(leader, 2, TWO)
+  t.match(await refused, { error: ErrorCode.NOT_LEADER_OR_FOLLOWER })
   await leader.stop()
   await follower.stop()
 })
