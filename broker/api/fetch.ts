@@ -16,11 +16,12 @@ import { type Input } from '../../client/protocol/schema.ts'
 import { type BrokerId, type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
 import { type FetchPlan, type FetchPosition, type FetchSession } from '../runtime/fetch-sessions.ts'
 import { type PartitionHost } from '../runtime/partition-host.ts'
-import { type FetchOutcome, type Isolation } from '../runtime/partition-types.ts'
+import { type FetchOutcome, type Isolation, type ReadRequest } from '../runtime/partition-types.ts'
 import { type DelayedOperation, type Wakeable } from '../runtime/purgatory.ts'
 import { type ApiHandler, NO_RESPONSE, type NoResponse, type RequestContext } from '../server/handler.ts'
 import { nodeEndpoints } from './brokers.ts'
 import { type BrokerContext, partitionOf } from './context.ts'
+import { nearReplica, selectsByRack } from './near-replica.ts'
 
 type Response = Input<typeof FetchResponse>
 type ResponseTopic = Response['responses'][number]
@@ -46,6 +47,11 @@ export function fetchHandler(context: BrokerContext): ApiHandler<FetchRequest, R
       return new FetchOperation(context, request, requestContext, plan, byTopicId).start()
     },
   }
+}
+
+/** What a read has yielded, or who else is to be asked. */
+interface PartitionAnswer extends FetchOutcome {
+  readonly preferredReadReplica?: number
 }
 
 /** Another broker that copies what this one leads. */
@@ -76,6 +82,10 @@ class FetchOperation implements DelayedOperation {
   /** Null: a consumer asks. */
   readonly #replica: Follower | null
   readonly #allowFollower: boolean
+  /** Of a consumer that is to be sent to a replica in it; null: it reads here. */
+  readonly #rack: string | null
+  /** Followers serve consumers, so they must hear of commits without delay. */
+  readonly #tellCommits: boolean
   #resolve: ((response: Response | NoResponse | Promise<Response>) => void) | null = null
 
   constructor(
@@ -95,6 +105,9 @@ class FetchOperation implements DelayedOperation {
     this.#minBytes = Math.min(request.minBytes, this.#maxBytes)
     this.#replica = followerOf(request)
     this.#allowFollower = this.#replica === null && requestContext.apiVersion >= FROM_FOLLOWERS_SINCE
+    const byRack = selectsByRack(context)
+    this.#rack = byRack && this.#allowFollower && request.rackId !== '' ? request.rackId : null
+    this.#tellCommits = byRack && this.#replica !== null && plan.kind === 'incremental'
   }
 
   start(): Response | Promise<Response | NoResponse> {
@@ -127,7 +140,9 @@ class FetchOperation implements DelayedOperation {
     const wakeables: Wakeable[] = []
     for (const position of this.#plan.positions) {
       const host = this.#host(position)
-      if (typeof host !== 'number') wakeables.push(this.#replica === null ? host : host.replicaWaiters)
+      if (typeof host === 'number') continue
+      if (this.#replica !== null) wakeables.push(host.replicaWaiters)
+      if (this.#replica === null || this.#tellCommits) wakeables.push(host)
     }
     return wakeables
   }
@@ -200,17 +215,23 @@ class FetchOperation implements DelayedOperation {
   /** Infinity where the answer is an error, or something else that must not wait. */
   #readable(host: PartitionHost, position: FetchPosition): number {
     const { currentLeaderEpoch, fetchOffset } = position
-    const error = host.checkLeader(currentLeaderEpoch)
-    const isServed =
-      error === ErrorCode.NONE || (this.#allowFollower && followerServes(host, currentLeaderEpoch))
-    if (!isServed || diverges(host, position)) return Infinity
+    const error = this.#allowFollower
+      ? host.checkReplica(currentLeaderEpoch)
+      : host.checkLeader(currentLeaderEpoch)
+    if (error !== ErrorCode.NONE || diverges(host, position)) return Infinity
+    if (this.#nearReplica(host, position) !== null) return Infinity
     return host.readableBytes(fetchOffset as Offset, this.#isolation)
+  }
+
+  #nearReplica(host: PartitionHost, { fetchOffset }: FetchPosition): BrokerId | null {
+    return this.#rack === null ? null : nearReplica(this.#context, host, this.#rack, fetchOffset as Offset)
   }
 
   #replicable(host: PartitionHost, position: FetchPosition): number {
     if (this.#refused.has(position)) return Infinity
     if (host.checkLeader(position.currentLeaderEpoch) !== ErrorCode.NONE) return Infinity
     if (diverges(host, position)) return Infinity
+    if (this.#tellCommits && position.sentHighWatermark !== host.highWatermark) return Infinity
     return host.replicableBytes(position.fetchOffset as Offset)
   }
 
@@ -226,7 +247,7 @@ class FetchOperation implements DelayedOperation {
     return this.#respond(reading)
   }
 
-  async #readRest(from: number, first: Promise<FetchOutcome>, reading: Reading): Promise<Response> {
+  async #readRest(from: number, first: Promise<PartitionAnswer>, reading: Reading): Promise<Response> {
     const { positions } = this.#plan
     try {
       reading.take(await first)
@@ -240,7 +261,7 @@ class FetchOperation implements DelayedOperation {
     return this.#respond(reading)
   }
 
-  #readOne(position: FetchPosition, reading: Reading): FetchOutcome | Promise<FetchOutcome> {
+  #readOne(position: FetchPosition, reading: Reading): PartitionAnswer | Promise<PartitionAnswer> {
     const host = this.#host(position)
     if (typeof host === 'number') return failed(host)
     const request = {
@@ -252,9 +273,37 @@ class FetchOperation implements DelayedOperation {
       atLeastOne: reading.isEmpty,
       allowFollower: this.#allowFollower,
     }
-    if (this.#replica === null) return host.read(request)
+    if (this.#replica === null) {
+      const near = this.#nearReplica(host, position)
+      return near === null ? host.read(request) : this.#redirect(host, request, near)
+    }
     const refusal = this.#refused.get(position)
     return refusal === undefined ? host.readForReplica(request) : failed(refusal)
+  }
+
+  /** The offsets of here, and the records from there. */
+  #redirect(
+    host: PartitionHost,
+    request: ReadRequest,
+    near: BrokerId,
+  ): PartitionAnswer | Promise<PartitionAnswer> {
+    const bounds = host.read({ ...request, maxBytes: 0, atLeastOne: false })
+    if (bounds instanceof Promise) return bounds
+    const isFine = bounds.error === ErrorCode.NONE && bounds.divergingEpoch === null
+    if (!isFine) return bounds
+    const { error, highWatermark, lastStableOffset, logStartOffset, abortedTransactions } = bounds
+    return {
+      error,
+      highWatermark,
+      lastStableOffset,
+      logStartOffset,
+      divergingEpoch: null,
+      abortedTransactions,
+      slices: [],
+      byteLength: 0,
+      release: () => bounds.release(),
+      preferredReadReplica: near,
+    }
   }
 
   #respond(reading: Reading): Response {
@@ -297,7 +346,7 @@ class FetchOperation implements DelayedOperation {
   }
 
   /** Partitions that follow one another in one topic share its entry. */
-  #add(responses: ResponseTopic[], position: FetchPosition, outcome: FetchOutcome): void {
+  #add(responses: ResponseTopic[], position: FetchPosition, outcome: PartitionAnswer): void {
     const last = responses.at(-1)
     const { topic, topicId } = position
     const same = last !== undefined && (this.#byTopicId ? last.topicId === topicId : last.topic === topic)
@@ -306,8 +355,9 @@ class FetchOperation implements DelayedOperation {
     else responses.push({ topic, topicId, partitions: [partition] })
   }
 
-  #describe(position: FetchPosition, outcome: FetchOutcome): ResponsePartition {
+  #describe(position: FetchPosition, outcome: PartitionAnswer): ResponsePartition {
     const partition = {
+      preferredReadReplica: outcome.preferredReadReplica ?? -1,
       partitionIndex: position.partition,
       errorCode: outcome.error,
       highWatermark: outcome.highWatermark,
@@ -331,7 +381,7 @@ class FetchOperation implements DelayedOperation {
 
 /** What one fetch has read so far, and how much more it may. */
 class Reading {
-  readonly outcomes: FetchOutcome[] = []
+  readonly outcomes: PartitionAnswer[] = []
   remaining: number
   isEmpty = true
 
@@ -339,7 +389,7 @@ class Reading {
     this.remaining = maxBytes
   }
 
-  take(outcome: FetchOutcome): void {
+  take(outcome: PartitionAnswer): void {
     this.outcomes.push(outcome)
     if (outcome.byteLength === 0) return
     this.isEmpty = false
@@ -352,8 +402,9 @@ class Reading {
 }
 
 /** Records, an error, or a bound that has moved since the last answer of the session. */
-function hasNews(position: FetchPosition, outcome: FetchOutcome): boolean {
+function hasNews(position: FetchPosition, outcome: PartitionAnswer): boolean {
   return (
+    outcome.preferredReadReplica !== undefined ||
     outcome.byteLength > 0 ||
     outcome.error !== ErrorCode.NONE ||
     outcome.divergingEpoch !== null ||
@@ -367,15 +418,6 @@ function remember(position: FetchPosition, outcome: FetchOutcome): void {
   const broken = outcome.error !== ErrorCode.NONE || outcome.divergingEpoch !== null
   position.sentHighWatermark = broken ? -1 : outcome.highWatermark
   position.sentLogStartOffset = outcome.logStartOffset
-}
-
-/** A follower answers consumers of its own epoch, or who do not say one. */
-function followerServes(host: PartitionHost, currentLeaderEpoch: number): boolean {
-  return (
-    host.online &&
-    host.role === 'follower' &&
-    (currentLeaderEpoch === -1 || currentLeaderEpoch === host.leaderEpoch)
-  )
 }
 
 /** The read will say where the logs part, or that it cannot say. In the newest epoch, as nearly always, nothing parts. */

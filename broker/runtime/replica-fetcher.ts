@@ -368,7 +368,7 @@ export class ReplicaFetcher {
       partition.phase = 'ready'
       if (outcome === 'ok') this.#gotOn(partition)
       else {
-        if (outcome === 'corrupt') this.#corrupt(partition)
+        if (outcome === 'corrupt') this.#services.counters.corruptBatches++
         this.#putOff(partition, why ?? outcome)
       }
     }
@@ -382,14 +382,6 @@ export class ReplicaFetcher {
     }
     partition.failures = 0
     this.#session.changed(partition)
-  }
-
-  #corrupt(partition: FollowedPartition): void {
-    this.#services.counters.corruptBatches++
-    this.#services.env.log.error(
-      'A leader sent records that are damaged; they are not stored, and fetched again. Look for a failing disk or memory there.',
-      { partition: partition.host.name, leader: this.leader, fetchOffset: partition.asked?.fetchOffset },
-    )
   }
 
   /** The offset that was asked for is not in the leader's log: its start has passed it, or its end lies before it. */
