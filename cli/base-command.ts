@@ -3,6 +3,7 @@
  * is needed and closed when the command ends, Ctrl-C, and errors that explain themselves. Commands throw; this file
  * decides what is printed and with which code the process ends.
  */
+import { setMaxListeners } from 'node:events'
 import { Command } from '@oclif/core/command'
 import { boolean, string } from '@oclif/core/flags'
 import type { Admin, Kafka, KafkaOptions } from '../client/index.ts'
@@ -73,6 +74,8 @@ export abstract class BaseCommand extends Command {
   }
 
   protected override init(): Promise<void> {
+    // Every request to every broker listens to it.
+    setMaxListeners(0, this.interrupt.signal)
     const stop = (): void => {
       // The first signal lets the command end in order, the second ends it.
       if (this.interrupt.signal.aborted) process.exit(ExitCode.INTERRUPTED)

@@ -7,10 +7,14 @@ import { BenchConsume } from './commands/bench/consume.ts'
 import { BenchEndToEnd } from './commands/bench/e2e.ts'
 import { BenchGroup } from './commands/bench/group.ts'
 import { BenchProduce } from './commands/bench/produce.ts'
+import { BrokerDescribe } from './commands/broker/describe.ts'
 import { BrokerFormat } from './commands/broker/format.ts'
+import { BrokerList } from './commands/broker/list.ts'
 import { BrokerStart } from './commands/broker/start.ts'
 import { BrokerValidate } from './commands/broker/validate.ts'
+import { ClusterHealth } from './commands/cluster/health.ts'
 import { ClusterInfo } from './commands/cluster/info.ts'
+import { ClusterStart } from './commands/cluster/start.ts'
 import { ConfigGet } from './commands/config/get.ts'
 import { ConfigSet } from './commands/config/set.ts'
 import { ConfigUnset } from './commands/config/unset.ts'
@@ -23,6 +27,10 @@ import { GroupList } from './commands/group/list.ts'
 import { GroupSeek } from './commands/group/seek.ts'
 import { GroupWatch } from './commands/group/watch.ts'
 import { LogDump } from './commands/log/dump.ts'
+import { PartitionElect } from './commands/partition/elect.ts'
+import { PartitionLeader } from './commands/partition/leader.ts'
+import { PartitionReassign } from './commands/partition/reassign.ts'
+import { PartitionStatus } from './commands/partition/status.ts'
 import { Produce } from './commands/produce.ts'
 import { TopicAddPartitions } from './commands/topic/add-partitions.ts'
 import { TopicAlter } from './commands/topic/alter.ts'
@@ -39,10 +47,14 @@ export const COMMANDS = {
   'bench:e2e': BenchEndToEnd,
   'bench:group': BenchGroup,
   'bench:produce': BenchProduce,
+  'broker:describe': BrokerDescribe,
   'broker:format': BrokerFormat,
+  'broker:list': BrokerList,
   'broker:start': BrokerStart,
   'broker:validate': BrokerValidate,
+  'cluster:health': ClusterHealth,
   'cluster:info': ClusterInfo,
+  'cluster:start': ClusterStart,
   'config:get': ConfigGet,
   'config:set': ConfigSet,
   'config:unset': ConfigUnset,
@@ -55,6 +67,10 @@ export const COMMANDS = {
   'group:seek': GroupSeek,
   'group:watch': GroupWatch,
   'log:dump': LogDump,
+  'partition:elect': PartitionElect,
+  'partition:leader': PartitionLeader,
+  'partition:reassign': PartitionReassign,
+  'partition:status': PartitionStatus,
   produce: Produce,
   'topic:add-partitions': TopicAddPartitions,
   'topic:alter': TopicAlter,

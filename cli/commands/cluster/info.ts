@@ -1,5 +1,6 @@
 /** `sluice cluster info`: brokers, controller, how much they hold. */
 import { BaseCommand, connectionFlags, outputFlags } from '../../base-command.ts'
+import { addressOf } from '../../cluster/brokers.ts'
 import { writeOut } from '../../output/writer.ts'
 import { bytes } from '../../terminal.ts'
 
@@ -17,7 +18,7 @@ export class ClusterInfo extends BaseCommand {
     const admin = await this.admin()
     const { signal } = this
     const [cluster, topics, directories] = await Promise.all([
-      admin.describeCluster({ signal }),
+      admin.describeCluster({ includeFenced: true, signal }),
       admin.listTopics({ signal }),
       admin.describeLogDirs({ signal }).catch(() => []),
     ])
@@ -47,8 +48,9 @@ export class ClusterInfo extends BaseCommand {
       rows: brokers,
       columns: [
         { title: 'broker', align: 'right', value: row => row.id },
-        { title: 'address', value: row => `${row.host}:${row.port}` },
+        { title: 'address', value: row => addressOf(row) },
         { title: 'rack', value: row => row.rack },
+        { title: 'state', value: row => (row.fenced ? 'fenced' : 'active') },
         { title: 'controller', value: row => row.controller },
         { title: 'replicas', align: 'right', value: row => row.replicas },
         {

@@ -13,6 +13,10 @@ interface PartitionRow {
   readonly leaderEpoch: number
   readonly replicas: readonly number[]
   readonly isr: readonly number[]
+  /** Eligible to lead though not in sync; null where the broker does not tell. */
+  readonly elr: readonly number[] | null
+  /** Records that each follower lacks of what is committed, by broker; those that tell. */
+  readonly lag: Readonly<Record<string, number>>
   readonly start: number | null
   readonly end: number | null
   readonly sizeBytes: number | null
@@ -63,15 +67,15 @@ export class TopicDescribe extends BaseCommand {
 
   private async describe(admin: Admin, topic: string, allConfigs: boolean): Promise<TopicDetails> {
     const { signal } = this
-    const [description] = await admin.describeTopics({ topics: [topic], signal })
+    const [description] = await admin.describeTopics({ topics: [topic], includeElr: true, signal })
     const led = (description?.partitions ?? []).filter(({ leader }) => leader >= 0)
     const ask = (spec: 'earliest' | 'latest') =>
       admin.listOffsets({ partitions: led.map(({ partition }) => ({ topic, partition, spec })), signal })
-    const [earliest, latest, configs, sizes] = await Promise.all([
+    const [earliest, latest, configs, copies] = await Promise.all([
       ask('earliest'),
       ask('latest'),
       admin.describeConfigs({ resources: [{ type: 'topic', name: topic }], signal }),
-      leaderSizes(admin, topic, signal),
+      copiesOf(admin, topic, signal),
     ])
     const partitions = (description?.partitions ?? []).map(partition => {
       // Nobody knows the offsets of a partition that nobody leads.
@@ -82,9 +86,16 @@ export class TopicDescribe extends BaseCommand {
         leaderEpoch: partition.leaderEpoch,
         replicas: partition.replicas,
         isr: partition.isr,
+        elr: partition.elr,
+        lag: Object.fromEntries(
+          partition.replicas
+            .filter(replica => replica !== partition.leader)
+            .map(replica => [replica, copies.get(`${replica}/${partition.partition}`)?.lag] as const)
+            .filter((entry): entry is [number, number] => entry[1] !== undefined),
+        ),
         start: earliest[index]?.offset ?? null,
         end: latest[index]?.offset ?? null,
-        sizeBytes: sizes.get(`${partition.leader}/${partition.partition}`) ?? null,
+        sizeBytes: copies.get(`${partition.leader}/${partition.partition}`)?.sizeBytes ?? null,
       }
     })
     const entries = (configs[0]?.entries ?? []).filter(entry => allConfigs || isSetOnTopic(entry))
@@ -102,20 +113,34 @@ function isSetOnTopic(entry: ConfigEntry): boolean {
   return entry.source === 'topic' || (entry.source === 'unknown' && !entry.isDefault)
 }
 
-/** Size on the disk of the leader by `broker/partition`; empty where the cluster does not tell. */
-async function leaderSizes(admin: Admin, topic: string, signal: AbortSignal): Promise<Map<string, number>> {
+interface Copy {
+  readonly sizeBytes: number
+  readonly lag: number
+}
+
+/** What brokers have of a topic, by `broker/partition`; empty where the cluster does not tell. */
+async function copiesOf(admin: Admin, topic: string, signal: AbortSignal): Promise<Map<string, Copy>> {
   try {
     const directories = await admin.describeLogDirs({ topics: [topic], signal })
-    const sizes = directories.flatMap(directory =>
+    const copies = directories.flatMap(directory =>
       directory.replicas
         .filter(replica => replica.topic === topic)
-        .map(replica => [`${directory.broker}/${replica.partition}`, replica.sizeBytes] as const),
+        .map(({ partition, sizeBytes, offsetLag }) => {
+          const copy: Copy = { sizeBytes, lag: offsetLag }
+          return [`${directory.broker}/${partition}`, copy] as const
+        }),
     )
-    return new Map(sizes)
+    return new Map(copies)
   } catch {
-    // Sizes are an extra; describing the topic must not fail for want of the right to see them.
+    // They are an extra; describing the topic must not fail for want of the right to see them.
     return new Map()
   }
+}
+
+/** Of the followers that lack anything, as `2:150`. */
+function lagText({ lag }: PartitionRow): string {
+  const behind = Object.entries(lag).filter(([, records]) => records > 0)
+  return behind.length === 0 ? '0' : behind.map(([broker, records]) => `${broker}:${records}`).join(' ')
 }
 
 function renderTopic(details: TopicDetails, wide: boolean): string {
@@ -138,6 +163,12 @@ function renderTopic(details: TopicDetails, wide: boolean): string {
         : []),
       { title: 'replicas', value: row => row.replicas.join(',') },
       { title: 'isr', value: row => row.isr.join(',') },
+      ...(wide || partitions.some(({ elr }) => (elr ?? []).length > 0)
+        ? [{ title: 'elr', value: (row: PartitionRow) => row.elr?.join(',') ?? null }]
+        : []),
+      ...(wide || partitions.some(({ isr, replicas }) => isr.length < replicas.length)
+        ? [{ title: 'lag', value: lagText }]
+        : []),
       { title: 'start', align: 'right', value: row => row.start },
       { title: 'end', align: 'right', value: row => row.end },
       { title: 'size', align: 'right', value: row => (row.sizeBytes === null ? null : bytes(row.sizeBytes)) },
