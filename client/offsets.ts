@@ -41,13 +41,13 @@ export interface FoundOffset extends PlaceInTopic {
 
 export interface EpochQuery extends PlaceInTopic {
   readonly leaderEpoch: number
-  /** The epoch in which the caller believes the leader to be; -1 not to be fenced. */
-  readonly currentLeaderEpoch: number
 }
 
 export interface EpochEnd extends PlaceInTopic {
   readonly leaderEpoch: number
   readonly endOffset: number
+  /** The epoch of the leader that has said so, -1 where the metadata does not tell. */
+  readonly currentLeaderEpoch: number
 }
 
 interface Options {
@@ -105,21 +105,29 @@ export function epochEnds(
   options: Options,
 ): Promise<EpochEnd[]> {
   return atLeaders(cluster, 'OffsetForLeaderEpoch', queries, options, async (connection, group) => {
+    // As of each attempt: what another one was refused for has been learnt since.
+    const asked = group.map(query => ({ ...query, currentLeaderEpoch: leaderEpochOf(cluster, query) }))
     const response = await connection.request(
       API.OffsetForLeaderEpoch,
       {
         replicaId: -1,
-        topics: byTopic(group).map(([topic, partitions]) => ({ topic, partitions })),
+        topics: byTopic(asked).map(([topic, partitions]) => ({ topic, partitions })),
       },
       { timeoutMs: cluster.config.requestTimeoutMs, signal: options.signal },
     )
+    const epochs = new Map(asked.map(query => [keyOf(query), query.currentLeaderEpoch]))
     return response.topics.flatMap(({ topic, partitions }) =>
-      partitions.map(({ partition, errorCode, leaderEpoch, endOffset }) => ({
-        errorCode,
-        found: { topic, partition, leaderEpoch, endOffset },
-      })),
+      partitions.map(({ partition, errorCode, leaderEpoch, endOffset }) => {
+        const currentLeaderEpoch = epochs.get(keyOf({ topic, partition })) ?? -1
+        return { errorCode, found: { topic, partition, leaderEpoch, endOffset, currentLeaderEpoch } }
+      }),
     )
   })
+}
+
+/** The leader epoch that the metadata names, or -1. */
+export function leaderEpochOf(cluster: Cluster, { topic, partition }: PlaceInTopic): number {
+  return cluster.metadata.topic(topic)?.partitions[partition]?.leaderEpoch ?? -1
 }
 
 interface Answer<Found> {

@@ -4,7 +4,7 @@
 import { type Connection } from '../connection.ts'
 import { fetchDone } from '../diagnostics.ts'
 import { KafkaError, protocolError, toKafkaError } from '../errors.ts'
-import { ISOLATION_LEVEL } from '../offsets.ts'
+import { ISOLATION_LEVEL, leaderEpochOf } from '../offsets.ts'
 import { API } from '../protocol/apis.ts'
 import { describeBatchProblem } from '../protocol/batch.ts'
 import { ErrorCode, isRetriable } from '../protocol/errors.ts'
@@ -13,7 +13,6 @@ import { backoffMs } from '../retry.ts'
 import { FetchSession } from './fetch-session.ts'
 import { type Fetcher } from './fetcher.ts'
 import { type ConsumerPartition } from './partition.ts'
-import { epochOf } from './positions.ts'
 
 type FetchedPartition = FetchResponse['responses'][number]['partitions'][number]
 
@@ -89,7 +88,11 @@ export class BrokerFetcher {
       }
       const { wanted, crowded } = this.#select(nowMs)
       const room = this.#room()
-      if (wanted.length === 0 || room === 0) return
+      if (wanted.length === 0) return
+      if (room === 0) {
+        this.#fetcher.isShortOfRoom = true
+        return
+      }
       for (const { partition } of wanted) partition.fetchingAt = this.#brokerId
       this.#fetcher.reservedBytes += room
       try {
@@ -97,20 +100,21 @@ export class BrokerFetcher {
       } catch (error) {
         this.#failed(error)
       } finally {
-        this.#fetcher.reservedBytes -= room
         for (const { partition } of wanted) partition.fetchingAt = null
+        this.#fetcher.giveBack(room)
       }
     }
   }
 
-  /** Bytes to ask for, 0 where there is no room. */
+  /** Bytes to ask for, 0 where there is no room. No broker takes the room that the others need. */
   #room(): number {
     const { maxBytes, fetchMaxBytes } = this.#fetcher.options.config
+    const most = Math.max(1, Math.min(fetchMaxBytes, Math.floor(maxBytes / this.#fetcher.brokersInUse)))
     const buffered = this.#fetcher.bufferedBytes
     const free = maxBytes - buffered - this.#fetcher.reservedBytes
-    if (buffered === 0 && this.#fetcher.reservedBytes === 0) return Math.min(fetchMaxBytes, maxBytes)
+    if (buffered === 0 && this.#fetcher.reservedBytes === 0) return most
     // Small gaps would make small fetches.
-    return free < Math.min(fetchMaxBytes, maxBytes) / 4 ? 0 : Math.min(free, fetchMaxBytes)
+    return free < most / 4 ? 0 : Math.min(free, most)
   }
 
   #select(nowMs: number): { wanted: Asked[]; crowded: boolean } {
@@ -149,7 +153,7 @@ export class BrokerFetcher {
         const { topic, partition: index, maxBytes } = partition
         partition.topicId = cluster.metadata.topic(topic)?.id ?? null
         if (partition.topicId === null) named = true
-        const currentLeaderEpoch = epochOf(cluster, partition)
+        const currentLeaderEpoch = leaderEpochOf(cluster, partition)
         if (partition.fetchedEpoch < 0) partition.agreedEpoch = currentLeaderEpoch
         const { topicId } = partition
         return {

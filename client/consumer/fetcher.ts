@@ -6,16 +6,11 @@
 import { type Cluster, type Lane } from '../cluster.ts'
 import { type ClientTimer } from '../env.ts'
 import { KafkaError, toKafkaError } from '../errors.ts'
+import { leaderEpochOf } from '../offsets.ts'
 import { BrokerFetcher } from './broker-fetcher.ts'
 import { type ConsumerConfig } from './options.ts'
 import { type ConsumerPartition } from './partition.ts'
-import {
-  compareWithLeaders,
-  epochOf,
-  lookUpPositions,
-  needsComparison,
-  type PositionOptions,
-} from './positions.ts'
+import { compareWithLeaders, lookUpPositions, needsComparison, type PositionOptions } from './positions.ts'
 
 export interface FetcherOptions {
   readonly cluster: Cluster
@@ -45,6 +40,10 @@ export class Fetcher {
   #timerAtMs = 0
   /** Bytes that may yet come in by fetches under way. */
   reservedBytes = 0
+  /** Brokers that partitions are fetched from. */
+  brokersInUse = 1
+  /** Somebody found no room: he is to be woken when there is some. */
+  isShortOfRoom = false
   bytesFetched = 0
   fetches = 0
   errors = 0
@@ -99,6 +98,7 @@ export class Fetcher {
       if (broker !== null) targets.add(broker)
       else if (!partition.isHeldBack && partition.lookUp === null) this.#findLeader(partition)
     }
+    this.brokersInUse = Math.max(1, targets.size)
     for (const id of targets) {
       let broker = this.#brokers.get(id)
       if (broker === undefined) {
@@ -107,6 +107,14 @@ export class Fetcher {
       }
       broker.wake()
     }
+  }
+
+  /** A fetch is over: the room that it had reserved is free, or taken by what it brought. */
+  giveBack(bytes: number): void {
+    this.reservedBytes -= bytes
+    if (!this.isShortOfRoom) return
+    this.isShortOfRoom = false
+    this.wake()
   }
 
   /** What these partitions want has changed: fetches that wait without them, or for the wrong place, are given up. */
@@ -152,7 +160,7 @@ export class Fetcher {
   }
 
   isComparable(partition: ConsumerPartition): boolean {
-    return needsComparison(partition, epochOf(this.options.cluster, partition))
+    return needsComparison(partition, leaderEpochOf(this.options.cluster, partition))
   }
 
   /** Positions that have to be looked up, and logs that have to be compared with what was read. */
@@ -206,7 +214,7 @@ export class Fetcher {
       return
     }
     this.options.onRetry(error)
-    partition.agreedEpoch = epochOf(this.options.cluster, partition)
+    partition.agreedEpoch = leaderEpochOf(this.options.cluster, partition)
     partition.moveTo(endOffset)
   }
 

@@ -4,7 +4,15 @@
  */
 import { type Cluster } from '../cluster.ts'
 import { KafkaError } from '../errors.ts'
-import { epochEnds, type Isolation, listOffsets, NAMED_OFFSET, type OffsetQuery } from '../offsets.ts'
+import {
+  type EpochEnd,
+  epochEnds,
+  type Isolation,
+  leaderEpochOf,
+  listOffsets,
+  NAMED_OFFSET,
+  type OffsetQuery,
+} from '../offsets.ts'
 import { assert } from '../protocol/assert.ts'
 import { type ConsumerPartition } from './partition.ts'
 
@@ -85,48 +93,41 @@ export async function compareWithLeaders(
     generation: partition.generation,
     fetchOffset: partition.fetchOffset,
     fetchedEpoch: partition.fetchedEpoch,
-    leaderEpoch: epochOf(cluster, partition),
   }))
-  let ends: { readonly leaderEpoch: number; readonly endOffset: number }[]
+  let ends: EpochEnd[]
   try {
     ends = await epochEnds(
       cluster,
-      open.map(({ partition: { topic, partition }, fetchedEpoch, leaderEpoch }) => ({
+      open.map(({ partition: { topic, partition }, fetchedEpoch }) => ({
         topic,
         partition,
         leaderEpoch: fetchedEpoch,
-        currentLeaderEpoch: leaderEpoch,
       })),
       options,
     )
   } catch (error) {
     if (!(error instanceof KafkaError) || error.code !== 'UNSUPPORTED') throw error
-    for (const { partition, leaderEpoch } of open) partition.agreedEpoch = leaderEpoch
+    for (const { partition } of open) partition.agreedEpoch = leaderEpochOf(cluster, partition)
     return []
   }
   const truncated: { partition: ConsumerPartition; endOffset: number }[] = []
-  open.forEach(({ partition, generation, fetchOffset, fetchedEpoch, leaderEpoch }, index) => {
+  open.forEach(({ partition, generation, fetchOffset, fetchedEpoch }, index) => {
     if (partition.generation !== generation) return
     // A fetch that was under way has brought more, perhaps of a later epoch: the answer says nothing of that.
     if (partition.fetchOffset !== fetchOffset || partition.fetchedEpoch !== fetchedEpoch) return
-    const { endOffset, leaderEpoch: foundEpoch } = ends[index]!
+    const { endOffset, leaderEpoch: foundEpoch, currentLeaderEpoch } = ends[index]!
     const agrees =
       endOffset < 0 || (endOffset >= partition.fetchOffset && foundEpoch === partition.fetchedEpoch)
     const unhanded = partition.fetchOffset - partition.position
     if (agrees || endOffset >= partition.fetchOffset) {
-      partition.agreedEpoch = leaderEpoch
+      partition.agreedEpoch = currentLeaderEpoch
     } else if (unhanded > 0 && endOffset >= partition.position) {
       // Only what was fetched ahead is gone: fetch again from the position.
       partition.drop()
-      partition.agreedEpoch = leaderEpoch
+      partition.agreedEpoch = currentLeaderEpoch
     } else {
       truncated.push({ partition, endOffset })
     }
   })
   return truncated
-}
-
-/** The leader epoch that the metadata names, or -1. */
-export function epochOf(cluster: Cluster, { topic, partition }: ConsumerPartition): number {
-  return cluster.metadata.topic(topic)?.partitions[partition]?.leaderEpoch ?? -1
 }

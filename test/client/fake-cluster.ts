@@ -495,8 +495,12 @@ export class FakeCluster {
     return {
       topics: (request.body as OffsetForLeaderEpochRequest).topics.map(topic => ({
         topic: topic.topic,
-        partitions: topic.partitions.map(({ partition: index, leaderEpoch }) => {
+        partitions: topic.partitions.map(({ partition: index, leaderEpoch, currentLeaderEpoch }) => {
           const partition = this.partition(topic.topic, index)
+          if (currentLeaderEpoch >= 0 && currentLeaderEpoch < partition.epoch) {
+            const errorCode = ErrorCode.FENCED_LEADER_EPOCH
+            return { partition: index, errorCode, leaderEpoch: -1, endOffset: -1 }
+          }
           const endOffset = partition.epochStarts[leaderEpoch + 1] ?? partition.endOffset
           return { partition: index, errorCode: 0, leaderEpoch, endOffset }
         }),

@@ -258,6 +258,18 @@ t.test('memory is bounded while nobody takes', async t => {
   await messages.return?.()
 })
 
+t.test('a broker where nothing happens does not keep the room that the others need', async t => {
+  const { cluster, kafka } = await setUp(t, { brokers: 3, topics: { orders: 3 } })
+  await using consumer = kafka.consumer({ maxBytes: 30_000, fetchMaxWaitMs: 50 })
+  await consumer.subscribe({ topics: ['orders'], from: 'earliest' })
+  const messages = consumer.messages()
+  const first = messages.next()
+  await until(() => cluster.count('Fetch') >= 3, 'all brokers are asked')
+  for (const index of [0, 1, 2]) fill(cluster.partition('orders', index), 1)
+  await first
+  t.equal((await take(messages, 29)).length, 29)
+})
+
 t.test('run calls one handler per partition at a time, and several partitions side by side', async t => {
   const { cluster, kafka } = await setUp(t, { topics: { orders: 4 } })
   for (const index of [0, 1, 2, 3]) fill(cluster.partition('orders', index), 2)

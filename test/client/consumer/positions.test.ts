@@ -7,6 +7,7 @@ import { resolveConfig } from '../../../client/config.ts'
 import { ConsumerPartition } from '../../../client/consumer/partition.ts'
 import { compareWithLeaders } from '../../../client/consumer/positions.ts'
 import { nodeEnv } from '../../../client/env-node.ts'
+import { type OffsetForLeaderEpochRequest } from '../../../client/protocol/messages/offset-for-leader-epoch.ts'
 import { until } from '../../helpers/until.ts'
 import { FakeCluster } from '../fake-cluster.ts'
 
@@ -37,4 +38,31 @@ t.test('an answer says nothing of what was fetched after the question', async t 
   answer()
   t.same(await comparing, [], 'nothing was cut back')
   t.equal(partition.agreedEpoch, -1, 'and the question is to be asked again')
+})
+
+t.test('a leader that moves while it is asked is asked again under the epoch that it has then', async t => {
+  const fake = await FakeCluster.start({ topics: { orders: 1 } })
+  const cluster = new Cluster(resolveConfig({ brokers: fake.bootstrap }), nodeEnv)
+  t.teardown(async () => {
+    cluster.close()
+    await fake.close()
+  })
+  fake.partition('orders').endOffset = 20
+  fake.moveLeader('orders', 0, 0)
+  await cluster.topic('orders')
+  const asked: number[] = []
+  fake.intercept = ({ api, body }) => {
+    if (api !== 'OffsetForLeaderEpoch') return undefined
+    const { currentLeaderEpoch } = (body as OffsetForLeaderEpochRequest).topics[0]!.partitions[0]!
+    asked.push(currentLeaderEpoch)
+    // The first question meets a leader that has just begun a new epoch.
+    if (asked.length === 1) fake.moveLeader('orders', 0, 0)
+    return undefined
+  }
+  const partition = new ConsumerPartition('orders', 0, 1000)
+  partition.moveTo(20)
+  partition.fetchedEpoch = 0
+  t.same(await compareWithLeaders([partition], { cluster, isolation: 'read_uncommitted' }), [])
+  t.same(asked, [1, 2])
+  t.equal(partition.agreedEpoch, 2)
 })
