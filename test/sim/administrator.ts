@@ -46,16 +46,22 @@ export class AdministratorActor implements Actor {
   }
 
   isAtRest(): boolean {
+    return this.waitsFor() === ''
+  }
+
+  waitsFor(): string {
     const { history } = this.#workload
-    return this.#groups.every(group =>
-      this.topics
-        .filter(({ compacted }) => !compacted)
-        .every(({ topic, partitions }) => {
-          for (let partition = 0; partition < partitions; partition++)
-            if (history.groupLag(group, topic, partition) > 0) return false
-          return true
-        }),
-    )
+    const lags: string[] = []
+    for (const group of this.#groups) {
+      for (const { topic, partitions, compacted } of this.topics) {
+        if (compacted) continue
+        for (let partition = 0; partition < partitions; partition++) {
+          const lag = history.groupLag(group, topic, partition)
+          if (lag > 0) lags.push(`${group} is ${lag} behind in ${topic}-${partition}`)
+        }
+      }
+    }
+    return lags.join(', ')
   }
 
   async #live(process: SimProcess, kafka: Kafka): Promise<void> {

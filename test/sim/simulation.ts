@@ -264,10 +264,12 @@ class Simulation {
     if (scheduler.stopped !== null) return
     scheduler.run(scheduler.nowMs + withinMs, isSo)
     if (scheduler.stopped !== null || isSo()) return
-    const restless = this.#actors.filter(actor => !actor.isAtRest()).map(({ machine }) => machine.name)
+    const restless = this.#actors
+      .filter(actor => !actor.isAtRest())
+      .map(actor => `${actor.machine.name}: ${actor.waitsFor?.() ?? ''}`)
     throw new Violation(
       'no-progress',
-      `after ${withinMs} ms without faults: waited for ${what} (${restless.join()})`,
+      `after ${withinMs} ms without faults: waited for ${what} (${restless.join('; ')})`,
     )
   }
 

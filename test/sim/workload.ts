@@ -36,6 +36,8 @@ export interface Actor {
   start(): void
   /** Nothing is under way any more; asked when the workload is stopping. */
   isAtRest(): boolean
+  /** What it still waits for, for who waits for it in vain. */
+  waitsFor?(): string
 }
 
 /** Errors that no fault explains: the broker has sent something wrong, or the client has lost its way. */
@@ -213,14 +215,20 @@ export class ReaderActor implements Actor {
   }
 
   isAtRest(): boolean {
+    return this.waitsFor() === ''
+  }
+
+  waitsFor(): string {
     const { history } = this.#workload
-    return this.#topics.every(({ topic, partitions }) => {
+    const lags: string[] = []
+    for (const { topic, partitions } of this.#topics) {
       for (let partition = 0; partition < partitions; partition++) {
         const name = `${topic}-${partition}`
-        if ((this.#positions.get(name) ?? 0) < (history.promisedEnd(name) ?? 0)) return false
+        const [position, end] = [this.#positions.get(name) ?? 0, history.promisedEnd(name) ?? 0]
+        if (position < end) lags.push(`${name} at ${position} of ${end}`)
       }
-      return true
-    })
+    }
+    return lags.join(', ')
   }
 
   async #live(kafka: Kafka): Promise<void> {
