@@ -1,6 +1,7 @@
 /**
- * Who of the brokers may take part, and what the controller has to say of them next. Reads the image alone; what becomes
- * of their partitions is decided in `partition-change.ts`, and in which order the two are written in `reconcile.ts`.
+ * Who of the brokers may take part, and what the controller has to say of them next. Reads the image alone; what
+ * becomes of their partitions is decided in `partition-change.ts`, and in which order the two are written in
+ * `reconcile.ts`.
  */
 import { type Placement } from './assignments.ts'
 import { type ClusterImage, type TopicImage } from './image.ts'

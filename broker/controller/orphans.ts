@@ -1,9 +1,9 @@
 /**
  * Sweeps up what changes of topics that were cut short have left behind, without harm to one that is merely slow.
  *
- * A topic of many partitions is made in pieces, and counts from its last step on. That step asks for the first partition
- * of the pieces (`partition-exists`), and the sweep removes that one first, while the topic is as it was seen: so either
- * the topic comes to be as a whole, or not at all.
+ * A topic of many partitions is made in pieces, and counts from its last step on. That step asks for the first
+ * partition of the pieces (`partition-exists`), and the sweep removes that one first, while the topic is as it was
+ * seen: so either the topic comes to be as a whole, or not at all.
  */
 import { type TopicId } from '../../client/protocol/types.ts'
 import { type ClusterImage } from './image.ts'

@@ -48,7 +48,10 @@ export class IsrWriter {
     this.#pauses = new Pauses(options.env)
   }
 
-  /** Answered by `decided`, never from within this call. A later proposal for a partition takes the place of one that waits. */
+  /**
+   * Answered by `decided`, never from within this call. A later proposal for a partition takes the place of one that
+   * waits.
+   */
   propose(proposal: IsrProposal): void {
     if (this.#isClosed) return
     this.#proposals.set(`${proposal.topicId}/${proposal.partition}`, proposal)

@@ -1,6 +1,7 @@
 /**
- * The configs of topics that elections depend on, read for the controller. Remembered for as long as neither the topic's
- * configs nor the broker's change: with thousands of topics to look at, reading them anew would be most of the work.
+ * The configs of topics that elections depend on, read for the controller. Remembered for as long as neither the
+ * topic's configs nor the broker's change: with thousands of topics to look at, reading them anew would be most of the
+ * work.
  */
 import { type BrokerConfig } from '../config/broker-config.ts'
 import { TOPIC_CONFIGS } from '../config/topic-configs.ts'
