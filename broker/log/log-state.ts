@@ -170,8 +170,8 @@ export class LogState {
   }
 
   /**
-   * Appends a batch as its leader has stored it: it was checked, stamped and given its offsets there. It may leave a gap
-   * behind the log's end, where compaction has removed batches.
+   * Appends a batch as its leader has stored it: it was checked, stamped and given its offsets there. It may leave a
+   * gap behind the log's end, where compaction has removed batches.
    */
   appendReplicated(
     bytes: Uint8Array,

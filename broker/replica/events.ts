@@ -34,8 +34,8 @@ export interface IsrMember {
 }
 
 /**
- * A follower asks for `fetchOffset`: it has everything below, on disk where that counts. Only where the logs agree up to
- * there: an offset in a log that has parted from this one means nothing.
+ * A follower asks for `fetchOffset`: it has everything below, on disk where that counts. Only where the logs agree up
+ * to there: an offset in a log that has parted from this one means nothing.
  */
 export interface FollowerFetchedEvent {
   readonly type: 'follower-fetched'
@@ -89,7 +89,10 @@ export type ReplicaEvent<Token> =
   | { readonly type: 'synced'; readonly endOffset: Offset }
   /** Time has passed: requests may have timed out, flush.ms may be over. */
   | { readonly type: 'tick' }
-  /** Leads from now on, or goes on to with other replicas or another ISR. Ignored where it is older than what is known. */
+  /**
+   * Leads from now on, or goes on to with other replicas or another ISR. Ignored where it is older than what is
+   * known.
+   */
   | ({ readonly type: 'become-leader'; readonly epoch: LeaderEpoch } & Replicas)
   /** Another one leads, or nobody: whoever waits is refused. Ignored where it is older than what is known. */
   | { readonly type: 'become-follower'; readonly epoch: LeaderEpoch }

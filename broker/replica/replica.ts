@@ -2,9 +2,9 @@
  * One replica of a partition as a state machine: who leads, what is committed, who still waits for an answer. Sans I/O:
  * `step` takes an event and says what is to be done; it holds no clock, touches no file, and never waits.
  *
- * A leader gives offsets and counts who has what; a follower appends what its leader has, and believes it how far that is
- * committed. Whatever an epoch has taught about others is forgotten with it, and what comes from an older one is
- * refused.
+ * A leader gives offsets and counts who has what; a follower appends what its leader has, and believes it how far
+ * that is committed. Whatever an epoch has taught about others is forgotten with it, and what comes from an older one
+ * is refused.
  *
  * The promise it keeps: with acks=all nothing is answered before it is committed, and nothing is committed before it is
  * on disk on every in-sync replica (where log.flush.before.ack says so, which is the default). Readers see committed
@@ -106,8 +106,8 @@ export class Replica<Token> {
   }
 
   /**
-   * How far this replica counts as having the log: to where it is on disk, or with log.flush.before.ack=false to where it
-   * is written.
+   * How far this replica counts as having the log: to where it is on disk, or with log.flush.before.ack=false to
+   * where it is written.
    */
   get ownOffset(): Offset {
     return this.log.config.flushBeforeAck ? this.log.durableOffset : this.log.writtenOffset
@@ -350,16 +350,16 @@ export class Replica<Token> {
   }
 
   /**
-   * The limit as this broker knows it is not enough: where it was lowered, or whoever wrote the ISR knows a higher one,
-   * there may be replicas left that could be elected without what is committed now.
+   * The limit as this broker knows it is not enough: where it was lowered, or whoever wrote the ISR knows a higher
+   * one, there may be replicas left that could be elected without what is committed now.
    */
   #mayCommit(): boolean {
     return this.#inSync.isr.length >= this.#minInSync() && !this.#inSync.hasEligible
   }
 
   /**
-   * A leader counts; below min.insync.replicas nothing is committed, also not what acks=1 has sent (KIP-966). A follower
-   * believes its leader, as far as it has the records itself.
+   * A leader counts; below min.insync.replicas nothing is committed, also not what acks=1 has sent (KIP-966). A
+   * follower believes its leader, as far as it has the records itself.
    */
   #advanceHighWatermark(): void {
     if (this.#role === 'leader') {

@@ -1,6 +1,6 @@
 /**
- * What a follower makes of its leader's answers: whether the bytes are batches that may follow its log, and where to cut
- * that log when the leader's parts from it. For the rest batches stay opaque.
+ * What a follower makes of its leader's answers: whether the bytes are batches that may follow its log, and where to
+ * cut that log when the leader's parts from it. For the rest batches stay opaque.
  */
 import {
   batchBaseOffset,

@@ -1,6 +1,6 @@
 /**
- * The part of a follower in a partition's log: appends what its leader sent, and cuts off what its leader does not have.
- * Nothing of a former epoch is appended or cut, and what has been appended counts only when it is on disk.
+ * The part of a follower in a partition's log: appends what its leader sent, and cuts off what its leader does not
+ * have. Nothing of a former epoch is appended or cut, and what has been appended counts only when it is on disk.
  *
  * A cut takes the log for itself: what is under way is finished first, and requests find no follower meanwhile. Before
  * any record goes, the recovery point is lowered durably: left behind ahead of the log it would hide, after a crash,

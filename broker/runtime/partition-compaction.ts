@@ -91,8 +91,8 @@ export class PartitionCompaction {
   }
 
   /**
-   * What is under way ends at the next opportunity, once the partition may not be compacted; resolves when no files of it
-   * are left.
+   * What is under way ends at the next opportunity, once the partition may not be compacted; resolves when no files
+   * of it are left.
    */
   async giveUp(): Promise<void> {
     await this.#running

@@ -168,9 +168,9 @@ export class PartitionHost implements Wakeable {
 
   /**
    * Appends one record batch that the broker itself has made; `records` belong to the partition from now on. It is not
-   * held to the limits for clients. It is appended at `baseOffset` or not at all: where a batch before it was lost, what
-   * builds on that one must not be kept either. `reply` is called exactly once, when the batch is committed, however long
-   * that takes, or will not be.
+   * held to the limits for clients. It is appended at `baseOffset` or not at all: where a batch before it was lost,
+   * what builds on that one must not be kept either. `reply` is called exactly once, when the batch is committed,
+   * however long that takes, or will not be.
    */
   append(records: Uint8Array, baseOffset: Offset, reply: (outcome: ProduceOutcome) => void): void {
     this.#driver.append(records, baseOffset, reply)
@@ -235,8 +235,8 @@ export class PartitionHost implements Wakeable {
 
   /**
    * Leads from now on, or goes on to with other replicas or another ISR. What is older than what was said before is
-   * ignored, and so is an epoch that a former life of this broker has led: of what it wrote some may be lost here and be
-   * known to others. While the log is being truncated it takes effect after that.
+   * ignored, and so is an epoch that a former life of this broker has led: of what it wrote some may be lost here and
+   * be known to others. While the log is being truncated it takes effect after that.
    */
   lead(spec: LeadSpec): void {
     const { cluster, log } = this.#services
@@ -332,9 +332,9 @@ export class PartitionHost implements Wakeable {
   // -------------------------------------------------------------------------------------- administration
 
   /**
-   * Records below `beforeOffset` are no longer offered, by no replica that is in sync, durably here when it resolves. -1:
-   * up to the high watermark. Content when the log starts there already. REQUEST_TIMED_OUT: it is done here, and not by
-   * all followers in `timeoutMs`; they come later.
+   * Records below `beforeOffset` are no longer offered, by no replica that is in sync, durably here when it resolves.
+   * -1: up to the high watermark. Content when the log starts there already. REQUEST_TIMED_OUT: it is done here, and
+   * not by all followers in `timeoutMs`; they come later.
    */
   async deleteRecords(beforeOffset: number, timeoutMs = Infinity): Promise<DeleteRecordsOutcome> {
     const refusal = this.checkLeader(-1)
@@ -394,8 +394,8 @@ export class PartitionHost implements Wakeable {
   }
 
   /**
-   * NONE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH or what else keeps this partition from serving as its leader; -1 asks
-   * for no check of the epoch (KIP-320).
+   * NONE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH or what else keeps this partition from serving as its leader; -1
+   * asks for no check of the epoch (KIP-320).
    */
   checkLeader(currentLeaderEpoch: number): ErrorCode {
     const error = this.#checkEpoch(currentLeaderEpoch)
@@ -423,9 +423,9 @@ export class PartitionHost implements Wakeable {
   // ----------------------------------------------------------------------------- for the manager's rounds
 
   /**
-   * `applyRetention` that logs what goes wrong, for the rounds over all partitions and for every segment that is sealed.
-   * The latter keeps retention.bytes to the segment, and leaves a spare file, still warm, for the next one: writing to
-   * new pages costs many times as much.
+   * `applyRetention` that logs what goes wrong, for the rounds over all partitions and for every segment that is
+   * sealed. The latter keeps retention.bytes to the segment, and leaves a spare file, still warm, for the next one:
+   * writing to new pages costs many times as much.
    */
   async tryRetention(): Promise<void> {
     try {

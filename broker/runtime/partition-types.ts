@@ -140,7 +140,9 @@ export interface FollowSpec {
   readonly leader: BrokerId | -1
 }
 
-/** Where a follower stands: what its next fetch asks for. Everything below `fetchOffset` is on disk where that counts. */
+/**
+ * Where a follower stands: what its next fetch asks for. Everything below `fetchOffset` is on disk where that counts.
+ */
 export interface ReplicaPosition {
   readonly fetchOffset: Offset
   /** -1: the log has no epoch yet. */

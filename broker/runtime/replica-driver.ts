@@ -383,8 +383,8 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   }
 
   /**
-   * `cutFiles` cuts the log, and says what has become of it. Rejects where it fails: then the broker stops, for files and
-   * memory may disagree, unless the partition has gone anyway.
+   * `cutFiles` cuts the log, and says what has become of it. Rejects where it fails: then the broker stops, for files
+   * and memory may disagree, unless the partition has gone anyway.
    */
   async cut(cutFiles: () => Promise<CutEvent>): Promise<void> {
     this.#isCutting = true

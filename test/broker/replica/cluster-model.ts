@@ -1,7 +1,7 @@
 /**
- * Three replicas of a partition, their disks, and the metadata of their cluster, all moved one small step at a time: who
- * leads is told to each of them sooner or later, answers come from whom the asker takes for the leader, a crash takes
- * what was not on disk. The model knows what was acknowledged, and says when a rule is broken.
+ * Three replicas of a partition, their disks, and the metadata of their cluster, all moved one small step at a time:
+ * who leads is told to each of them sooner or later, answers come from whom the asker takes for the leader, a crash
+ * takes what was not on disk. The model knows what was acknowledged, and says when a rule is broken.
  */
 import { DEFAULT_LOG_CONFIG } from '../../../broker/log/config.ts'
 import { LeaderEpochCache } from '../../../broker/log/leader-epochs.ts'

@@ -132,7 +132,10 @@ export class ScriptedReplica {
     }
   }
 
-  /** What is not said is as in the last one of them; each is a change of its own, unless it says that some were missed. */
+  /**
+   * What is not said is as in the last one of them; each is a change of its own, unless it says that some were
+   * missed.
+   */
   #becomeLeader(epoch: LeaderEpoch, named: ReadonlyMap<string, string>): ReplicaEvent<string> {
     const { replicas, isr } = this.replica.inSync
     const missed = Number(named.get('missed') ?? 0)
