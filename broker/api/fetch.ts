@@ -420,7 +420,7 @@ function remember(position: FetchPosition, outcome: FetchOutcome): void {
   position.sentLogStartOffset = outcome.logStartOffset
 }
 
-/** The read will say where the logs part, or that it cannot say. In the newest epoch, as nearly always, nothing parts. */
+/** The read will say where the logs part, or that it cannot say. In the newest epoch, as nearly always, none do. */
 function diverges(host: PartitionHost, { lastFetchedEpoch, fetchOffset }: FetchPosition): boolean {
   if (lastFetchedEpoch < 0) return false
   const { epochs, logEndOffset } = host.state

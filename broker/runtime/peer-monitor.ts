@@ -1,7 +1,7 @@
 /**
  * Keeps one quiet link to every other broker that is registered, and says what becomes of them: a process that has
- * ended is found out when the system closes its connections, long before its lease runs out. What is heard and not heard
- * the judge weighs; here are the links, one heartbeat for all, and the log.
+ * ended is found out when the system closes its connections, long before its lease runs out. What is heard and not
+ * heard the judge weighs; here are the links, one heartbeat for all, and the log.
  *
  * It reports and ends nothing: whether a dead broker's lease is ended is for its owner to say.
  */

@@ -107,3 +107,37 @@ t.test('when it is full, only what is unused or old and smaller makes room', asy
   t.not(open(sessions, [0]), 0, 'the others were not used for two minutes')
   t.same(next(sessions, large, 3), 'FETCH_SESSION_ID_NOT_FOUND')
 })
+
+t.test(
+  'the next request of a session ends the wait of the one before, and sees what it was told',
+  async t => {
+    const { sessions } = make()
+    const id = open(sessions, [1])
+    const plan = sessions.begin(request(id, 1), false)
+    if (plan.kind !== 'incremental') throw new Error(plan.kind)
+    const seen: number[] = []
+    plan.session.endWait = () => seen.push(plan.session.size)
+    sessions.begin(request(id, 3), false)
+    t.same(seen, [], 'not one that is refused')
+    sessions.begin(request(id, 2, [2]), false)
+    t.same(seen, [1], 'answered before the new partitions are in')
+  },
+)
+
+t.test('a follower has room before consumers, and what it may have missed is said again', async t => {
+  const { sessions } = make(2)
+  const consumers = [open(sessions, [1, 2, 3]), open(sessions, [1])]
+  const full = sessions.begin(request(0, 0, [1]), false)
+  if (full.kind !== 'full') throw new Error(full.kind)
+  const follower = sessions.create(full.positions, false, true)
+  t.ok(follower !== null)
+  t.same(next(sessions, consumers[1]!, 1), 'FETCH_SESSION_ID_NOT_FOUND', 'the smallest has made room')
+  t.equal(open(sessions, [1, 2, 3, 4]), 0, 'and no consumer takes its place')
+
+  const [position] = follower!.positions()
+  position!.sentHighWatermark = 7
+  sessions.begin(request(follower!.id, 1), false)
+  t.equal(position!.sentHighWatermark, 7)
+  sessions.begin(request(follower!.id, 2, [1]), false)
+  t.equal(position!.sentHighWatermark, -1)
+})
