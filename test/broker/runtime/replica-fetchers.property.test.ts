@@ -1,6 +1,6 @@
 /**
- * Fetchers among leaders that change, cut their logs, forget sessions and lose connections, with followers that are slow
- * and fail: whatever happens, no follower is asked for anything wrong, and when it is over all logs are the same.
+ * Fetchers among leaders that change, cut their logs, forget sessions and lose connections, with followers that are
+ * slow and fail: whatever happens, no follower is asked for anything wrong, and when it is over all logs are the same.
  */
 import t, { type Test } from 'tap'
 import { type SeededRandom } from '../../../broker/env-memory/random.ts'

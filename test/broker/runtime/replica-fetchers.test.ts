@@ -259,3 +259,13 @@ test('replicated batches lie in the memory that they were received in', {}, asyn
   await world.advance(1000)
   t.equal(world.side.pool.slabsInUse, 0, 'and what is kept for more is given back when nothing comes')
 })
+
+test('a leader whose log starts inside of a batch sends all of it', {}, async (t, world) => {
+  for (const payload of ['a', 'b', 'c']) world.led(0).produce(3, payload)
+  world.led(0).log.moveStart(4)
+  world.follow(0)
+  await world.advance(20)
+  const { log } = world.followers[0]!
+  t.same([log.start, log.end], [4, 9])
+  t.same(log.describe(0), world.led(0).log.describe(0))
+})
