@@ -379,7 +379,10 @@ export class PartitionManager {
     await this.#env.disk.syncDirectory(parentOf(directory))
   }
 
-  /** Moves folders aside, or deletes them, that belong to none of `assignments`; returns the names of those that do belong. */
+  /**
+   * Moves folders aside, or deletes them, that belong to none of `assignments`; returns the names of those that do
+   * belong.
+   */
   async #setAside(survey: FolderSurvey, assignments: readonly PartitionAssignment[]): Promise<Set<string>> {
     const wanted = new Map(
       assignments.map(({ topicName, partition, topicId }) => [
