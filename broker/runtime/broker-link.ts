@@ -203,8 +203,9 @@ export class BrokerLink implements Receiver {
       },
     })
     this.#expect(this.#options.connectTimeoutMs)
-    this.#write()
+    // Before the first byte is written: later a socket could not be made to receive in our memory.
     socket.start(this)
+    this.#write()
   }
 
   room(): Uint8Array {

@@ -127,6 +127,46 @@ t.test('who retains an answer keeps its bytes, and pooled memory comes back when
   t.equal(side.pool.slabsInUse, 0)
 })
 
+t.test(
+  'receiving begins before the first byte is sent, so that bytes land in the memory of links',
+  async t => {
+    const env = createMemoryEnv()
+    const calls: string[] = []
+    const network: typeof env.network = {
+      listen: (...args) => env.network.listen(...args),
+      connect: async (...args) => {
+        const socket = await env.network.connect(...args)
+        return new Proxy(socket, {
+          get(target, name: keyof typeof socket) {
+            const value = target[name]
+            if (typeof value !== 'function') return value
+            return (...given: never[]) => {
+              calls.push(name)
+              return (value as (...given: never[]) => unknown).apply(target, given)
+            }
+          },
+        })
+      },
+    }
+    const peer = await ScriptedPeer.start(env, 2, [echo(env)])
+    const link = BrokerLink.open({
+      env: { clock: env.clock, timers: env.timers, network },
+      memory: linkSide().memory,
+      address: peer.address,
+      clientId: 'broker-1',
+      connectTimeoutMs: 1000,
+      maxFrameBytes: 1024,
+      onReady() {},
+      onEnded() {},
+    })
+    await env.clock.advance(1)
+    t.ok(link.isReady)
+    t.match(calls, ['start', 'write'])
+    link.close()
+    await peer.die()
+  },
+)
+
 t.test('an answer that does not come in time ends the link, and everything on it', async t => {
   const { env, link, ended } = await open(t)
   const codes: string[] = []
