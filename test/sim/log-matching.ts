@@ -65,6 +65,8 @@ export class LogMatching {
     let count = 0
     for (; count < batches.length && batches[count]!.lastOffset < highWatermark; count++) {
       const batch = batches[count]!
+      // It is gone, committed or not: a log that starts over behind its end has dropped what it had.
+      if (batch.lastOffset < host.state.logStartOffset) continue
       const other = known.get(batch.baseOffset)
       if (other === undefined) known.set(batch.baseOffset, { ...batch, broker })
       else if (
