@@ -19,20 +19,30 @@ export interface Line {
   readonly answer: unknown
 }
 
+/** A broker, or brokers of which it does not matter who answers. */
+export type Respondent = Pick<Peer, 'ask' | 'tell' | 'serves'>
+
+export interface ScriptOptions {
+  /** Who has the partitions of the topics that the script makes, the leader first. Default: the broker decides. */
+  readonly replicas?: readonly number[]
+}
+
 type AnyApi<Response, RequestInput> = Api<unknown, Response, RequestInput, unknown>
 
 export class Script {
   readonly lines: Line[] = []
-  readonly #peer: Peer
-  readonly #other: Peer
+  readonly #peer: Respondent
+  readonly #other: Respondent
+  readonly #replicas: readonly number[] | null
   readonly #names = new Map<string, string>()
   /** One clock for both brokers, so that both are sent the same bytes. */
   readonly nowMs: number
 
-  constructor(peer: Peer, other: Peer, nowMs: number) {
+  constructor(peer: Respondent, other: Respondent, nowMs: number, options: ScriptOptions = {}) {
     this.#peer = peer
     this.#other = other
     this.nowMs = nowMs
+    this.#replicas = options.replicas ?? null
   }
 
   /** The versions that both brokers serve, from `from` on. */
@@ -91,13 +101,23 @@ export class Script {
     partitions = 1,
     configs: Readonly<Record<string, string>> = {},
   ): Promise<TopicId> {
+    const brokerIds = this.#replicas
+    const placed =
+      brokerIds === null
+        ? { numPartitions: partitions, replicationFactor: 1, assignments: [] }
+        : {
+            numPartitions: -1,
+            replicationFactor: -1,
+            assignments: Array.from({ length: partitions }, (_, partitionIndex) => ({
+              partitionIndex,
+              brokerIds,
+            })),
+          }
     const { topics } = await this.quietly(API.CreateTopics, 7, {
       topics: [
         {
           name,
-          numPartitions: partitions,
-          replicationFactor: 1,
-          assignments: [],
+          ...placed,
           configs: Object.entries(configs).map(([config, value]) => ({ name: config, value })),
         },
       ],
