@@ -1,0 +1,158 @@
+/**
+ * The network between the nodes of a cluster under test. With network namespaces (Linux, root) every node has an
+ * address of its own on a bridge, and packets from one to another can be lost in either direction, silently, as on a
+ * broken link: the sender is given a neighbour that does not exist. Without them all nodes are on the loopback, and
+ * nothing can be cut.
+ */
+import { spawnSync } from 'node:child_process'
+import { createServer } from 'node:net'
+
+export interface ChaosNetwork {
+  /** Why links cannot be cut here; null: they can. */
+  readonly limits: string | null
+  /** Where a node is; clients reach it there too. */
+  host(node: string): string
+  port(node: string): number
+  /** How a program is run on a node. */
+  command(node: string, program: string, args: readonly string[]): { program: string; args: string[] }
+  /** Packets from one node to the other are lost from now on. */
+  cut(from: string, to: string): void
+  /** All links are whole again. */
+  heal(): void
+  close(): void
+}
+
+/** Namespaces where they can be had, else the loopback. */
+export async function openNetwork(nodes: readonly string[]): Promise<ChaosNetwork> {
+  const problem = namespaceProblem()
+  return problem === null ? new NamespaceNetwork(nodes) : LoopbackNetwork.open(nodes, problem)
+}
+
+function namespaceProblem(): string | null {
+  if (process.platform !== 'linux') return 'there are no network namespaces on this system'
+  if (process.getuid?.() !== 0) return 'network namespaces need root'
+  const probe = `slprobe${process.pid}`
+  const made = spawnSync('ip', ['netns', 'add', probe], { encoding: 'utf8' })
+  if (made.error !== undefined) return 'the program ip is missing (apt-get install iproute2)'
+  if (made.status !== 0) return `network namespaces are not allowed here: ${made.stderr.trim()}`
+  spawnSync('ip', ['netns', 'del', probe])
+  return null
+}
+
+const BROKER_PORT = 9092
+const ETCD_PORT = 2379
+/** Belongs to nobody. */
+const NOBODY = '02:00:00:00:de:ad'
+
+class NamespaceNetwork implements ChaosNetwork {
+  readonly limits = null
+  readonly #tag = (process.pid % 4096).toString(16)
+  readonly #subnet = `10.77.${process.pid % 256}`
+  readonly #nodes: readonly string[]
+  #cuts: { readonly namespace: string; readonly address: string }[] = []
+
+  constructor(nodes: readonly string[]) {
+    this.#nodes = nodes
+    const bridge = `slb${this.#tag}`
+    ip('link', 'add', bridge, 'type', 'bridge')
+    ip('addr', 'add', `${this.#subnet}.254/24`, 'dev', bridge)
+    ip('link', 'set', bridge, 'up')
+    for (const [index, node] of nodes.entries()) {
+      const namespace = this.#namespace(node)
+      const outside = `slv${this.#tag}-${index}`
+      ip('netns', 'add', namespace)
+      ip('link', 'add', outside, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace)
+      ip('link', 'set', outside, 'master', bridge, 'up')
+      ip('-n', namespace, 'addr', 'add', `${this.host(node)}/24`, 'dev', 'eth0')
+      ip('-n', namespace, 'link', 'set', 'eth0', 'up')
+      ip('-n', namespace, 'link', 'set', 'lo', 'up')
+    }
+  }
+
+  host(node: string): string {
+    return `${this.#subnet}.${this.#nodes.indexOf(node) + 1}`
+  }
+
+  port(node: string): number {
+    return node === 'etcd' ? ETCD_PORT : BROKER_PORT
+  }
+
+  command(node: string, program: string, args: readonly string[]): { program: string; args: string[] } {
+    return { program: 'ip', args: ['netns', 'exec', this.#namespace(node), program, ...args] }
+  }
+
+  cut(from: string, to: string): void {
+    const namespace = this.#namespace(from)
+    const address = this.host(to)
+    ip('-n', namespace, 'neigh', 'replace', address, 'lladdr', NOBODY, 'dev', 'eth0', 'nud', 'permanent')
+    this.#cuts.push({ namespace, address })
+  }
+
+  heal(): void {
+    for (const { namespace, address } of this.#cuts)
+      ip('-n', namespace, 'neigh', 'del', address, 'dev', 'eth0')
+    this.#cuts = []
+  }
+
+  close(): void {
+    for (const node of this.#nodes) spawnSync('ip', ['netns', 'del', this.#namespace(node)])
+    spawnSync('ip', ['link', 'del', `slb${this.#tag}`])
+  }
+
+  #namespace(node: string): string {
+    return `sl${this.#tag}-${node}`
+  }
+}
+
+class LoopbackNetwork implements ChaosNetwork {
+  readonly limits: string
+  readonly #ports: ReadonlyMap<string, number>
+
+  private constructor(limits: string, ports: ReadonlyMap<string, number>) {
+    this.limits = limits
+    this.#ports = ports
+  }
+
+  static async open(nodes: readonly string[], limits: string): Promise<LoopbackNetwork> {
+    const servers = await Promise.all(
+      nodes.map(
+        () =>
+          new Promise<ReturnType<typeof createServer>>(resolve => {
+            const server = createServer().listen(0, '127.0.0.1', () => resolve(server))
+          }),
+      ),
+    )
+    const ports = servers.map((server, index) => {
+      const address = server.address()
+      if (address === null || typeof address === 'string') throw new Error('no port is free')
+      return [nodes[index]!, address.port] as const
+    })
+    await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))))
+    return new LoopbackNetwork(limits, new Map(ports))
+  }
+
+  host(): string {
+    return '127.0.0.1'
+  }
+
+  port(node: string): number {
+    return this.#ports.get(node)!
+  }
+
+  command(_node: string, program: string, args: readonly string[]): { program: string; args: string[] } {
+    return { program, args: [...args] }
+  }
+
+  cut(): void {
+    throw new Error(`links cannot be cut: ${this.limits}`)
+  }
+
+  heal(): void {}
+
+  close(): void {}
+}
+
+function ip(...args: string[]): void {
+  const { status, stderr } = spawnSync('ip', args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr.trim()}`)
+}
