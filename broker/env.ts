@@ -200,6 +200,7 @@ export interface Receiver {
 export interface Socket {
   readonly remote: Address
   readonly local: Address
+  /** To be called before the first `write`: later the system's bytes may have to be copied into the receiver's room. */
   start(receiver: Receiver): void
   /** After pause, at most what was already under way is still received. */
   pause(): void

@@ -23,6 +23,10 @@ interface Job {
   readonly durationMs: number
   /** Stops after this many bytes in all, counted from the first; null measures by time. */
   readonly limitBytes: number | null
+  /** Sends no faster than this in all, in even steps; without it as fast as answers come. */
+  readonly bytesPerSecond?: number
+  /** Tells how long each request took, from its sending to its answer. */
+  readonly timeEach?: boolean
 }
 
 export interface ProduceJob extends Job {
@@ -41,6 +45,13 @@ export interface FetchJob extends Job {
 
 export type DriverJob = ProduceJob | FetchJob
 
+/** Of the requests that were answered within the measured time. */
+export interface Latency {
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
+}
+
 export interface DriverResult {
   readonly id: number
   /** Batch bytes acknowledged, or answer bytes received, within the measured time. */
@@ -52,5 +63,7 @@ export interface DriverResult {
   readonly totalRequests: number
   /** Time the generator's own thread was busy: near `durationMs` it is the generator that limits. */
   readonly busyMs: number
+  /** In milliseconds; null unless the job asked for it. */
+  readonly latency: Latency | null
   readonly error: string | null
 }

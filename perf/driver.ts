@@ -5,13 +5,15 @@
  */
 import { connect, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
-import type { DriverJob, DriverResult, FetchJob, ProduceJob } from './driver-protocol.ts'
+import type { DriverJob, DriverResult, FetchJob, Latency, ProduceJob } from './driver-protocol.ts'
 import { fetchRequests, produceRequests, type RequestSource } from './frames.ts'
 
 const PREFIX_BYTES = 4
 /** Enough of an answer's beginning to hold the error code of its one partition. */
 const HEAD_BYTES = 256
 const RECEIVE_BYTES = 512 << 10
+/** A paced job looks so often whether more is due. */
+const PACE_MS = 1
 
 /** Cuts answers out of a byte stream without keeping them: only the first bytes of each are seen. */
 class AnswerCounter {
@@ -91,6 +93,24 @@ class Tally {
   totalRequests = 0
   measuring = false
   sending = true
+  /** Milliseconds of each request, where the job wants to know. */
+  readonly latencies: number[] = []
+  readonly #startedAt = performance.now()
+  readonly #bytesPerMs: number
+  #sentBytes = 0
+
+  constructor(bytesPerSecond: number | undefined) {
+    this.#bytesPerMs = (bytesPerSecond ?? Infinity) / 1000
+  }
+
+  /** Whether `bytes` more may be sent now; they count as sent. */
+  maySend(bytes: number): boolean {
+    if (!this.sending) return false
+    if (this.#sentBytes > 0 && this.#sentBytes > (performance.now() - this.#startedAt) * this.#bytesPerMs)
+      return false
+    this.#sentBytes += bytes
+    return true
+  }
 
   add(bytes: number): void {
     this.totalBytes += bytes
@@ -116,11 +136,14 @@ async function drive(job: DriverJob, source: RequestSource, tally: Tally): Promi
     socket?.destroy()
     settle?.reject(error)
   }
+  const bytes = job.kind === 'produce' ? job.batchBytes : job.readBytes
+  const sentAt: number[] = []
   const refill = (): void => {
     if (socket === null || finished) return
     socket.cork()
-    while (underWay < job.inFlight && tally.sending) {
+    while (underWay < job.inFlight && tally.maySend(bytes)) {
       underWay += 1
+      if (job.timeEach === true) sentAt.push(performance.now())
       for (const piece of source.next()) socket.write(piece)
     }
     socket.uncork()
@@ -132,6 +155,8 @@ async function drive(job: DriverJob, source: RequestSource, tally: Tally): Promi
   }
   const counter = new AnswerCounter((head, frameBytes) => {
     underWay -= 1
+    const since = sentAt.shift()
+    if (since !== undefined && tally.measuring) tally.latencies.push(performance.now() - since)
     const trouble = job.broker ? source.check(head, frameBytes) : null
     if (trouble !== null) return fail(new Error(trouble))
     tally.add(job.kind === 'produce' ? job.batchBytes : frameBytes)
@@ -146,7 +171,16 @@ async function drive(job: DriverJob, source: RequestSource, tally: Tally): Promi
     fail,
   )
   refill()
-  return end
+  const pace = job.bytesPerSecond === undefined ? undefined : setInterval(refill, PACE_MS)
+  return end.finally(() => clearInterval(pace))
+}
+
+function latencyOf({ latencies }: Tally): Latency | null {
+  if (latencies.length === 0) return null
+  const sorted = Float64Array.from(latencies).sort()
+  const at = (share: number): number =>
+    sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!
+  return { p50: at(0.5), p99: at(0.99), max: at(1) }
 }
 
 function sourceFor(job: DriverJob, connection: number): RequestSource {
@@ -162,7 +196,7 @@ function sourceFor(job: DriverJob, connection: number): RequestSource {
 }
 
 async function run(job: DriverJob): Promise<DriverResult> {
-  const tally = new Tally()
+  const tally = new Tally(job.bytesPerSecond)
   const sources = Array.from({ length: job.connections }, (_, index) => sourceFor(job, index))
   let startedAt = performance.now()
   let durationMs = 0
@@ -193,7 +227,17 @@ async function run(job: DriverJob): Promise<DriverResult> {
   finish()
   for (const timer of timers) clearTimeout(timer)
   const { bytes, requests, totalBytes, totalRequests } = tally
-  return { id: job.id, bytes, requests, durationMs, totalBytes, totalRequests, busyMs, error }
+  return {
+    id: job.id,
+    bytes,
+    requests,
+    durationMs,
+    totalBytes,
+    totalRequests,
+    busyMs,
+    latency: latencyOf(tally),
+    error,
+  }
 }
 
 process.on('message', (job: DriverJob) => {
