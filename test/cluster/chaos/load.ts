@@ -87,7 +87,7 @@ export class Load {
         .send({ topic: OWN_TOPIC, messages })
         .then(([range]) => {
           const base = Number(range!.baseOffset)
-          messages.forEach((_, index) => this.#history.acked(history, base + index, first + index))
+          for (const index of messages.keys()) this.#history.acked(history, base + index, first + index)
         })
         .catch(() => {
           history.failed += messages.length
