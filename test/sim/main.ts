@@ -3,7 +3,8 @@
  * first violation ends it with code 1, and with the command that plays it again.
  */
 import { parseArgs } from 'node:util'
-import { PLANTS, type Plant } from './plants.ts'
+import { type Plant } from './gardening.ts'
+import { PLANTS } from './plants.ts'
 import { type SimulationResult, simulate } from './simulation.ts'
 
 const { values } = parseArgs({
@@ -53,6 +54,7 @@ function play(seed: number, plant?: Plant): SimulationResult {
       seed,
       ...(values.trace ? { trace: (line: string) => void process.stderr.write(`${line}\n`) } : {}),
       ...(plant?.wrapEnv === undefined ? {} : { wrapEnv: plant.wrapEnv }),
+      ...(plant?.wrapStore === undefined ? {} : { wrapStore: plant.wrapStore }),
     })
   } finally {
     uproot()

@@ -3,11 +3,8 @@
  * where the list of reliability has one. Each is a mutation from the outside, of the world or of a method of a pure
  * machine; no line of the broker knows of them.
  *
- * What waits for replication, or for transactions, to have something to be planted in: 1 to 10 (truncation, divergence,
- * epochs, ISR, elections), 12 to 14 (transactions), 15 (fetch sessions against a recreated topic), 16 (two
- * coordinators), 17 (tombstones of offsets that race with compaction), 20 (two members with one instance id), 22 and 23
- * (high watermark of a new leader, controller terms). 25 is planted but rarely seen: a buffer must be used again while
- * a window is full, and for a batch of the same length, else the checksum tells before anybody is hurt.
+ * What waits for transactions to have something to be planted in: 12 to 14, and 18. 25 is rarely seen: a buffer must be
+ * used again while a window is full, and for a batch of the same length, else the checksum tells before anybody is hurt.
  */
 import { type Disk, type DiskFile, type Env } from '../../broker/env.ts'
 import { GroupShard } from '../../broker/group/group-shard.ts'
@@ -20,13 +17,8 @@ import { OffsetIndex } from '../../broker/storage/offset-index.ts'
 import { ProducerBatch } from '../../client/producer/batch.ts'
 import { BufferPool } from '../../client/producer/buffer-pool.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
-
-export interface Plant {
-  readonly name: string
-  /** Changes the code under test; the returned function undoes it. */
-  readonly plant?: () => () => void
-  readonly wrapEnv?: (env: Env) => Env
-}
+import { CLUSTER_PLANTS } from './cluster-plants.ts'
+import { type Plant, replace, replaceGetter } from './gardening.ts'
 
 export const PLANTS: readonly Plant[] = [
   // The promise "an acked record is on disk".
@@ -45,16 +37,7 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: 'read-before-durable',
-    plant: () => {
-      const original = Object.getOwnPropertyDescriptor(Replica.prototype, 'highWatermark')!
-      Object.defineProperty(Replica.prototype, 'highWatermark', {
-        ...original,
-        get(this: Replica<unknown>) {
-          return this.log.writtenOffset
-        },
-      })
-      return () => void Object.defineProperty(Replica.prototype, 'highWatermark', original)
-    },
+    plant: () => replaceGetter(Replica.prototype, 'highWatermark', replica => replica.log.writtenOffset),
   },
   {
     name: 'lost-file-sync',
@@ -87,16 +70,30 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: '11-producer-state-lost',
-    plant: () =>
-      replace(
-        PartitionHost.prototype,
-        'becomeLeader',
-        original =>
-          function (this: PartitionHost, epoch) {
-            this.state.producers.reset(this.state.logEndOffset)
-            original.call(this, epoch)
-          },
-      ),
+    plant: () => {
+      const forget = (host: PartitionHost): void => host.state.producers.reset(host.state.logEndOffset)
+      const undo = [
+        replace(
+          PartitionHost.prototype,
+          'becomeLeader',
+          original =>
+            function (this: PartitionHost, epoch) {
+              forget(this)
+              original.call(this, epoch)
+            },
+        ),
+        replace(
+          PartitionHost.prototype,
+          'lead',
+          original =>
+            function (this: PartitionHost, spec) {
+              if (this.role !== 'leader') forget(this)
+              original.call(this, spec)
+            },
+        ),
+      ]
+      return () => undo.forEach(each => void each())
+    },
   },
   // Disk.
   {
@@ -149,6 +146,7 @@ export const PLANTS: readonly Plant[] = [
           },
       ),
   },
+  ...CLUSTER_PLANTS,
   // Memory.
   { name: '25-buffer-reused-while-written', plant: reuseBuffers },
 ]
@@ -224,18 +222,6 @@ function aheadOfLog(text: Buffer): Buffer {
 // ---------------------------------------------------------------------------------------------- gardening
 
 const done = async (): Promise<void> => {}
-
-function replace<T extends object, K extends keyof T>(
-  prototype: T,
-  name: K,
-  mutate: (original: T[K]) => T[K],
-): () => void {
-  const original = prototype[name]
-  prototype[name] = mutate(original)
-  return () => {
-    prototype[name] = original
-  }
-}
 
 function withDisk(env: Env, mutate: (disk: Disk) => Partial<Disk>): Env {
   return { ...env, disk: overlay(env.disk, mutate(env.disk)) }
