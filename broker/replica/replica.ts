@@ -210,7 +210,7 @@ export class Replica<Token> {
         break
       case 'append': {
         const { batch, roll } = decision
-        this.#append(batch, roll, nowMs)
+        this.#append(batch, batch.baseOffset, roll, nowMs)
         this.#await(event, batch.baseOffset, (batch.lastOffset + 1) as Offset, event.wallMs, nowMs)
         break
       }
@@ -219,8 +219,13 @@ export class Replica<Token> {
     }
   }
 
-  #append(batch: AppendedBatch, roll: readonly ProducerRow[] | null, nowMs: number): void {
-    if (roll !== null) this.#effects.push({ type: 'roll', baseOffset: batch.baseOffset, producers: roll })
+  #append(
+    batch: AppendedBatch,
+    previousEnd: Offset,
+    roll: readonly ProducerRow[] | null,
+    nowMs: number,
+  ): void {
+    if (roll !== null) this.#effects.push({ type: 'roll', baseOffset: previousEnd, producers: roll })
     this.#effects.push({ type: 'append', batch })
     if (this.#unsyncedSinceMs === Infinity) this.#unsyncedSinceMs = nowMs
     this.#scheduleFlush(nowMs, roll !== null)
@@ -453,8 +458,11 @@ export class Replica<Token> {
   #replicate(event: ReplicateEvent, nowMs: number): void {
     if (this.#role !== 'follower' || event.epoch !== this.#leaderEpoch) return
     if (event.records !== null) {
+      // Compaction on the leader may have left a gap before the batch. A new segment begins where the log ended all the
+      // same: a hole between two segments is how recovery knows that something is missing.
+      const previousEnd = this.log.logEndOffset
       const { batch, roll } = this.log.appendReplicated(event.records, event.active, event.wallMs)
-      this.#append(batch, roll, nowMs)
+      this.#append(batch, previousEnd, roll, nowMs)
     }
     this.#leaderHighWatermark = event.highWatermark
     this.#leaderLogStart = event.logStartOffset

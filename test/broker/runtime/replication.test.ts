@@ -493,3 +493,32 @@ t.test('with log.flush.before.ack=false a follower has what is written', async t
   await leader.stop()
   await follower.stop()
 })
+
+t.test('a gap that compaction has left on the leader is not taken for damage after a crash', async t => {
+  const life = await member({ logConfig: { segmentBytes: 200 } })
+  follow(life, 3)
+  const send = (values: readonly string[], baseOffset: number) =>
+    host(life).replicate(batch(values, baseOffset, 3), null, {
+      epoch: 3 as LeaderEpoch,
+      fetchOffset: host(life).describe().logEndOffset,
+      highWatermark: 100,
+      logStartOffset: 0,
+    })
+  for (const [value, baseOffset] of [
+    ['a', 0],
+    ['b', 3],
+    ['c', 7],
+    ['d', 8],
+    ['e', 20],
+  ] as const) {
+    t.equal(await send([value], baseOffset), 'ok')
+  }
+  t.ok(host(life).describe().segments > 2, 'some of the gaps are between segments')
+  const { disk } = life.env
+  disk.crash({ keep: 'none' })
+  const next = await member({ disk, logConfig: { segmentBytes: 200 } })
+  t.same(next.env.log.of('error'), [])
+  host(next).lead(spec(4, { isr: [ONE], replicas: [ONE] }))
+  t.same(await readAll(host(next)), ['0:a', '3:b', '7:c', '8:d', '20:e'])
+  await next.stop()
+})
