@@ -97,9 +97,29 @@ const partition: Make = (cluster, random, lastsMs) => {
   }
 }
 
-export function drawFault(cluster: ChaosCluster, random: SeededRandom, longestMs = LONGEST_MS): Fault {
-  const kinds: Make[] = [kill, kill, pause, pause, stop, killEtcd, killAll]
-  if (cluster.network.limits === null) kinds.push(partition, partition, partition, partition)
+/** How often each kind is drawn. */
+const KINDS = {
+  kill: [kill, 2],
+  pause: [pause, 2],
+  stop: [stop, 1],
+  etcd: [killEtcd, 1],
+  all: [killAll, 1],
+  partition: [partition, 4],
+} as const satisfies Record<string, readonly [Make, number]>
+
+export type FaultKind = keyof typeof KINDS
+export const FAULT_KINDS = Object.keys(KINDS) as readonly FaultKind[]
+
+export interface Drawing {
+  /** Default: all that can be brought about here. */
+  readonly kinds?: readonly FaultKind[] | undefined
+  readonly longestMs?: number | undefined
+}
+
+export function drawFault(cluster: ChaosCluster, random: SeededRandom, drawing: Drawing = {}): Fault {
+  const { kinds: wanted = FAULT_KINDS, longestMs = LONGEST_MS } = drawing
+  const possible = wanted.filter(kind => kind !== 'partition' || cluster.network.limits === null)
+  const kinds = possible.flatMap(kind => Array.from({ length: KINDS[kind][1] }, () => KINDS[kind][0]))
   const lastsMs = Math.min(longestMs, SHORTEST_MS + random.int(LONGEST_MS - SHORTEST_MS))
   return kinds[random.int(kinds.length)]!(cluster, random, lastsMs)
 }

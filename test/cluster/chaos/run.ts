@@ -5,7 +5,7 @@
  */
 import { SeededRandom } from '../../../broker/env-memory/random.ts'
 import { until } from '../../helpers/until.ts'
-import { drawFault, type Fault, suffer } from './faults.ts'
+import { drawFault, type Fault, type FaultKind, suffer } from './faults.ts'
 import { History, judge } from './history.ts'
 import { Load, PARTITIONS } from './load.ts'
 import { ChaosCluster } from './nodes.ts'
@@ -19,6 +19,8 @@ export interface ChaosOptions {
   readonly faults: number
   readonly seed: number
   readonly longestFaultMs?: number
+  /** Default: all. */
+  readonly kinds?: readonly FaultKind[] | undefined
   readonly onProgress?: (line: string) => void
 }
 
@@ -53,14 +55,14 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
     await load.start()
     await writable(history, performance.now())
     for (let number = 1; number <= faults; number++) {
-      const fault = drawFault(cluster, random, options.longestFaultMs)
+      const fault = drawFault(cluster, random, { kinds: options.kinds, longestMs: options.longestFaultMs })
       onProgress(`${new Date().toISOString()} ${number}/${faults}: ${fault.name}`)
       const gaps = new Gaps(history)
       await suffer(fault)
-      const gapMs = gaps.stop()
+      const { gapMs, name } = gaps.stop()
       if (fault.isMinor) {
         longestMinorGapMs = Math.max(longestMinorGapMs, gapMs)
-        if (gapMs > WRITABLE_WITHIN_MS) violations.push(gapOf(fault, gapMs))
+        if (gapMs > WRITABLE_WITHIN_MS) violations.push(gapOf(fault, gapMs, name))
       }
       const recoveryMs = await writable(history, performance.now())
       slowestRecoveryMs = Math.max(slowestRecoveryMs, recoveryMs)
@@ -70,7 +72,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
         )
       }
       onProgress(
-        `  longest gap ${Math.round(gapMs)} ms, all partitions write after ${Math.round(recoveryMs)} ms; ` +
+        `  longest gap ${Math.round(gapMs)} ms (${name}), all partitions write after ${Math.round(recoveryMs)} ms; ` +
           `${history.acknowledged} acknowledged, ${history.failed} failed`,
       )
     }
@@ -115,6 +117,7 @@ class Gaps {
   readonly #history: History
   readonly #timer: NodeJS.Timeout
   #longestMs = 0
+  #name = 'none'
 
   constructor(history: History) {
     this.#history = history
@@ -124,17 +127,21 @@ class Gaps {
 
   #look(beganMs: number): void {
     const nowMs = performance.now()
-    for (const { lastAckMs } of this.#history.partitions) {
-      this.#longestMs = Math.max(this.#longestMs, nowMs - Math.max(lastAckMs, beganMs))
+    for (const { name, lastAckMs } of this.#history.partitions) {
+      const gapMs = nowMs - Math.max(lastAckMs, beganMs)
+      if (gapMs <= this.#longestMs) continue
+      this.#longestMs = gapMs
+      this.#name = name
     }
   }
 
-  stop(): number {
+  /** The gap, and the partition that had it. */
+  stop(): { readonly gapMs: number; readonly name: string } {
     clearInterval(this.#timer)
-    return this.#longestMs
+    return { gapMs: this.#longestMs, name: this.#name }
   }
 }
 
-function gapOf({ name }: Fault, gapMs: number): string {
-  return `under "${name}" a partition took no records for ${Math.round(gapMs)} ms`
+function gapOf({ name }: Fault, gapMs: number, partition: string): string {
+  return `under "${name}" ${partition} took no records for ${Math.round(gapMs)} ms`
 }
