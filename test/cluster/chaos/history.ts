@@ -5,6 +5,7 @@
  */
 export interface PartitionHistory {
   readonly name: string
+  readonly topic: string
   /** Number by offset, as it was acknowledged. */
   readonly acknowledged: Map<number, number>
   /** Number by offset, as a reader was given it. */
@@ -24,6 +25,7 @@ export class History {
     if (history === undefined) {
       history = {
         name,
+        topic,
         acknowledged: new Map(),
         read: new Map(),
         failed: 0,
