@@ -116,9 +116,8 @@ export class FollowerSession {
   add(partition: FollowedPartition): void {
     const { key } = partition
     const before = this.#partitions.get(key)
+    // What the leader has of it is out of date, but it does have it: until it is asked for anew, or not at all.
     if (before !== undefined) this.#drop(before)
-    // What the leader has of it is out of date, but it does have it.
-    this.#left.delete(key)
     this.#partitions.set(key, partition)
     this.#changed.add(partition)
   }
@@ -214,6 +213,7 @@ export class FollowerSession {
     if (partition.asked !== null && isSame(partition.asked, position)) return
     partition.asked = position
     partition.askedIn = number
+    this.#left.delete(partition.key)
     into(asked, host.topicId, {
       partition: host.partition,
       currentLeaderEpoch: position.leaderEpoch,
