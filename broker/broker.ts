@@ -94,6 +94,8 @@ export class Broker {
   /** Everything that is received lands here, from clients and from other brokers. */
   readonly #pool = createSlabPool()
   #node: ClusterNode | null = null
+  /** What the data folder says it was closed under; -1 outside of a cluster. */
+  #epochForMarker = -1
   /** What has been started, each with the way to stop it; stopped in reverse order. */
   readonly #started: { readonly name: string; readonly stop: (clean: boolean) => Promise<void> | void }[] = []
   readonly #addresses: ListeningAddress[] = []
@@ -225,30 +227,36 @@ export class Broker {
     return this.#context
   }
 
-  async #startParts(): Promise<BrokerContext> {
-    const { env, config } = this.#options
+  /** Everything below is closed again by the stop, also where the start fails in between. */
+  async #openMetadata(): Promise<{ dataFolder: DataFolder; store: MetaStore; metadata: ClusterMetadata }> {
+    const { env, config, cluster } = this.#options
     const { values } = config
     const onFatal = (error: Error): void => this.#fail(error)
-    const { cluster } = this.#options
-    const { brokerId } = this
-    let brokerEpoch = -1
+    const isAlone = cluster === undefined
+    if (cluster?.ownsStore === true)
+      this.#started.push({ name: 'way to the metadata store', stop: () => cluster.store.close() })
     const dataFolder = await DataFolder.open({
       env,
       path: values['log.dirs'][0]!,
-      clusterId:
-        values['cluster.id'] ?? (cluster === undefined ? null : await clusterIdIn(cluster.store, env.random)),
-      nodeId: brokerId as BrokerId,
+      clusterId: values['cluster.id'] ?? (isAlone ? null : await clusterIdIn(cluster.store, env.random)),
+      nodeId: this.brokerId as BrokerId,
     })
-    this.#started.push({ name: 'data folder', stop: clean => dataFolder.close(clean, brokerEpoch) })
+    this.#started.push({ name: 'data folder', stop: clean => dataFolder.close(clean, this.#epochForMarker) })
     const store =
       cluster?.store ?? (await openEmbeddedMetaStore({ env, dataFolder: dataFolder.path, onFatal }))
-    if (cluster?.ownsStore !== false)
-      this.#started.push({ name: 'metadata store', stop: () => store.close() })
+    if (isAlone) this.#started.push({ name: 'metadata store', stop: () => store.close() })
     const { clusterId } = dataFolder
-    const isAlone = cluster === undefined
     const metadata = await ClusterMetadata.open({ store, clusterId, log: env.log, isAlone, onFatal })
     this.#started.push({ name: 'metadata', stop: () => metadata.close() })
-    const node = isAlone
+    return { dataFolder, store, metadata }
+  }
+
+  async #startParts(): Promise<BrokerContext> {
+    const { env, config } = this.#options
+    const { brokerId } = this
+    const onFatal = (error: Error): void => this.#fail(error)
+    const { dataFolder, store, metadata } = await this.#openMetadata()
+    const node = metadata.isAlone
       ? null
       : new ClusterNode({
           env,
@@ -268,7 +276,7 @@ export class Broker {
       this.#started.push({
         name: 'registration',
         stop: async clean => {
-          brokerEpoch = node.membership.epochForMarker
+          this.#epochForMarker = node.membership.epochForMarker
           await node.close(clean)
         },
       })
@@ -313,7 +321,7 @@ export class Broker {
     return {
       env,
       brokerId,
-      clusterId,
+      clusterId: dataFolder.clusterId,
       dataFolder: dataFolder.path,
       get config() {
         return topics.config

@@ -126,8 +126,8 @@ export class ClusterNode {
   }
 
   /**
-   * The end of a broker that cannot go on: it neither renews its registration nor makes it anew, so that nothing is given
-   * to it while it stops.
+   * The end of a broker that cannot go on: it neither renews its registration nor makes it anew, so that nothing is
+   * given to it while it stops.
    */
   abandon(): void {
     void this.membership.close(false)

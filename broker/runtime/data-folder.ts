@@ -51,7 +51,7 @@ export class DataFolder {
   readonly directoryId: string
   /** The last stop was clean: nothing needs scanning. The marker is consumed (durably) by opening. */
   readonly cleanShutdown: boolean
-  /** The broker epoch that the last stop was clean under (KIP-966); -1 after an unclean one, or outside of a cluster. */
+  /** The broker epoch that the last stop was clean under (KIP-966); -1: it was not, or outside of a cluster. */
   readonly cleanEpoch: number
   readonly #env: Env
   readonly #unlock: () => Promise<void>
