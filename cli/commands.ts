@@ -5,6 +5,7 @@
 import { ApiVersions } from './commands/api-versions.ts'
 import { BenchConsume } from './commands/bench/consume.ts'
 import { BenchEndToEnd } from './commands/bench/e2e.ts'
+import { BenchFailover } from './commands/bench/failover.ts'
 import { BenchGroup } from './commands/bench/group.ts'
 import { BenchProduce } from './commands/bench/produce.ts'
 import { BrokerDescribe } from './commands/broker/describe.ts'
@@ -45,6 +46,7 @@ export const COMMANDS = {
   'api-versions': ApiVersions,
   'bench:consume': BenchConsume,
   'bench:e2e': BenchEndToEnd,
+  'bench:failover': BenchFailover,
   'bench:group': BenchGroup,
   'bench:produce': BenchProduce,
   'broker:describe': BrokerDescribe,

@@ -48,6 +48,12 @@ export class Child {
     return this.#ended
   }
 
+  /** SIGKILL. Resolves when it has ended. */
+  async kill(): Promise<void> {
+    this.#process.kill('SIGKILL')
+    await this.#ended
+  }
+
   /** SIGTERM, and SIGKILL where that is not heard. Resolves when it has ended. */
   async stop(): Promise<void> {
     if (

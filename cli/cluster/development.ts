@@ -24,8 +24,10 @@ export interface ClusterPlan {
   readonly onLine: (who: string, line: string) => void
 }
 
+/** What was restarted is another one. */
 export interface BrokerHandle {
   readonly id: number
+  readonly port: number
   readonly address: string
   readonly child: Child
 }
@@ -65,6 +67,24 @@ export class DevelopmentCluster {
     const ports = await portsFor(this.#plan)
     const started = Array.from({ length: brokers }, (_, index) => this.#startBroker(index + 1, ports[index]!))
     await Promise.all(started)
+  }
+
+  /** SIGKILL. Resolves when the process is gone. */
+  async kill(id: number): Promise<void> {
+    await this.#handle(id).child.kill()
+  }
+
+  /** Starts a broker that has ended again. Resolves when it answers. */
+  async restart(id: number): Promise<void> {
+    const { port } = this.#handle(id)
+    this.#brokers.splice(id - 1, 1)
+    await this.#startBroker(id, port)
+  }
+
+  #handle(id: number): BrokerHandle {
+    const handle = this.#brokers.find(each => each.id === id)
+    if (handle === undefined) throw new Error(`there is no broker ${id}`)
+    return handle
   }
 
   /** Brokers first: they leave the cluster in order, for which they need etcd. */
@@ -143,7 +163,7 @@ export class DevelopmentCluster {
         }
       },
     })
-    this.#brokers.push({ id, address: `${HOST}:${port}`, child })
+    this.#brokers.push({ id, port, address: `${HOST}:${port}`, child })
     this.#brokers.sort((a, b) => a.id - b.id)
     await untilReady(child, who, last, () => Promise.resolve(isReady))
   }
