@@ -80,8 +80,15 @@ export class BrokerFetcher {
   /** Fetches as long as there is something to fetch and room for it. */
   async #loop(): Promise<void> {
     const { env } = this.#fetcher.options.cluster
+    let fetched: readonly Asked[] = []
     while (this.#fetcher.isRunning) {
       const nowMs = env.clock.monotonicMs()
+      // Sent to a closer replica, or back to the leader: whoever is to fetch them now does not know of it.
+      const haveMoved = fetched.some(
+        ({ partition }) => this.#fetcher.targetOf(partition, nowMs) !== this.#brokerId,
+      )
+      fetched = []
+      if (haveMoved) this.#fetcher.wake()
       if (nowMs < this.#notBeforeMs) {
         this.#fetcher.wakeAfter(this.#notBeforeMs - nowMs)
         return
@@ -98,11 +105,12 @@ export class BrokerFetcher {
       try {
         await this.#fetch(wanted, room, crowded)
       } catch (error) {
-        this.#failed(error)
+        this.#failed(wanted, error)
       } finally {
         for (const { partition } of wanted) partition.fetchingAt = null
         this.#fetcher.giveBack(room)
       }
+      fetched = wanted
     }
   }
 
@@ -338,7 +346,7 @@ export class BrokerFetcher {
     this.#fetcher.wake()
   }
 
-  #failed(error: unknown): void {
+  #failed(wanted: readonly Asked[], error: unknown): void {
     const { cluster, onRetry } = this.#fetcher.options
     this.#session.failed(null)
     const interrupted = this.#interrupted
@@ -355,6 +363,8 @@ export class BrokerFetcher {
     onRetry(failure)
     // A session that was forgotten is simply made anew.
     if (this.#failures === 1 && SESSION_ERRORS.has(failure.code)) return
+    // A replica that was only closer need not be waited for: the leader is asked, and may name another.
+    for (const { partition } of wanted) partition.preferredReplica = null
     this.#notBeforeMs =
       cluster.env.clock.monotonicMs() +
       backoffMs(this.#failures, cluster.config.retry, cluster.env.random.float)
