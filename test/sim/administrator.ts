@@ -8,6 +8,7 @@ import { type TopicPlan } from './plan.ts'
 import { type Actor, checkError, live, type Workload } from './workload.ts'
 import { type ClientMachine } from './world/client.ts'
 import { type SimProcess } from './world/process.ts'
+import { Violation } from './world/violation.ts'
 
 export class AdministratorActor implements Actor {
   readonly machine: ClientMachine
@@ -110,7 +111,7 @@ export class AdministratorActor implements Actor {
     const { random } = this.machine
     const { history } = this.#workload
     const plan = this.topics[random.int(this.topics.length)]!
-    switch (random.int(8)) {
+    switch (random.int(14)) {
       case 0: {
         if (plan.compacted) return
         const partition = random.int(plan.partitions)
@@ -136,7 +137,8 @@ export class AdministratorActor implements Actor {
           resources: [
             {
               type: 'topic',
-              name: plan.topic,
+              // Of the groups too, so that what they leave behind is compacted.
+              name: random.int(3) === 0 ? '__consumer_offsets' : plan.topic,
               changes: [{ name: 'segment.ms', op: 'set', value: String(5000 + random.int(100_000)) }],
             },
           ],
@@ -146,10 +148,46 @@ export class AdministratorActor implements Actor {
         await admin.describeTopics({ topics: [plan.topic] })
         return
       case 6:
-        await admin.describeGroups({ groups: this.#groups })
+        for (const { groupId, members } of await admin.describeGroups({ groups: this.#groups }))
+          checkStaticMembers(groupId, members)
+        return
+      case 7:
+        // A group without members comes and goes: what it leaves behind are tombstones.
+        await admin.setOffsets({
+          groupId: 'group-c',
+          offsets: [{ topic: plan.topic, partition: 0, offset: random.int(100) }],
+        })
+        return
+      case 8:
+        await admin.deleteGroups({ groups: ['group-c'] })
         return
       default:
-        await admin.fetchTopicOffsets(plan.topic)
+        await this.#lookAtEnds(admin, plan)
     }
   }
+
+  /** Nobody is told of an end before what was acknowledged or read by then. */
+  async #lookAtEnds(admin: Admin, { topic, partitions }: TopicPlan): Promise<void> {
+    const { history } = this.#workload
+    const before = Array.from({ length: partitions }, (_, partition) =>
+      history.promisedEnd(`${topic}-${partition}`),
+    )
+    for (const { partition, latest } of await admin.fetchTopicOffsets(topic)) {
+      const promised = before[partition] ?? 0
+      if (latest < promised)
+        throw new Violation('end-back', `${topic}-${partition} ended at ${promised}, and ends at ${latest}`)
+    }
+  }
+}
+
+/** A static member that has come back has taken the place of its former self. */
+function checkStaticMembers(
+  groupId: string,
+  members: readonly { readonly clientId: string; readonly groupInstanceId: string | null }[],
+): void {
+  const clients = members
+    .filter(({ groupInstanceId }) => groupInstanceId !== null)
+    .map(({ clientId }) => clientId)
+  if (new Set(clients).size < clients.length)
+    throw new Violation('duplicate-static-member', `group ${groupId} has ${clients.join()}`)
 }

@@ -33,6 +33,8 @@ export class Faults {
   readonly options: FaultOptions
   readonly #ending = new Set<() => void>()
   readonly #table: readonly (readonly [number, Fault])[]
+  /** Machines that have lost what they had not synced, and may not have it back yet. */
+  readonly #forgetful = new Set<Machine>()
   #ended = false
 
   constructor(options: FaultOptions) {
@@ -62,11 +64,18 @@ export class Faults {
     this.options.scheduler.in(forMs, KIND.fault, once)
   }
 
-  /** Whether a disk may forget now what was not synced. */
-  mayCutPower(): boolean {
+  /**
+   * Whether the disk of this machine may forget now what was not synced: where records are acknowledged before they are
+   * on disk, as long as no other one has forgotten what it has not got back since.
+   */
+  mayCutPower(machine: Machine): boolean {
     const { isSoft, clusterState, machines } = this.options
     if (!isSoft) return true
-    return machines.every(({ running }) => running !== null) && clusterState?.isWhole() === true
+    const areAllThere = machines.every(({ running }) => running !== null)
+    if (areAllThere && clusterState?.isWhole() === true) this.#forgetful.clear()
+    const isAlone = [...this.#forgetful].every(each => each === machine)
+    if (isAlone) this.#forgetful.add(machine)
+    return isAlone
   }
 
   healAll(): void {
@@ -100,7 +109,7 @@ const FAULTS: readonly (readonly [number, Fault])[] = [
     3,
     (faults, random, machine) => {
       const forMs = seconds(random, 20)
-      if (!faults.mayCutPower()) return 'leave the power on'
+      if (!faults.mayCutPower(machine)) return 'leave the power on'
       machine.cutPower(forMs)
       return `cut the power of broker ${machine.brokerId} for ${forMs} ms`
     },
