@@ -18,6 +18,7 @@ import { type FetchPlan, type FetchPosition, type FetchSession } from '../runtim
 import { type PartitionHost } from '../runtime/partition-host.ts'
 import { type FetchOutcome, type Isolation, type ReadRequest } from '../runtime/partition-types.ts'
 import { type DelayedOperation, type Wakeable } from '../runtime/purgatory.ts'
+import { type SessionAttention } from '../runtime/session-attention.ts'
 import { type ApiHandler, NO_RESPONSE, type NoResponse, type RequestContext } from '../server/handler.ts'
 import { nodeEndpoints } from './brokers.ts'
 import { type BrokerContext, partitionOf } from './context.ts'
@@ -111,7 +112,7 @@ class FetchOperation implements DelayedOperation {
   }
 
   start(): Response | Promise<Response | NoResponse> {
-    if (this.#replica !== null) this.#takeNote(this.#replica)
+    if (this.#replica !== null) this.#meet(this.#replica)
     if (this.#maxWaitMs <= 0 || this.#minBytes <= 0 || this.#isReady()) return this.#read()
     return new Promise(resolve => {
       this.#resolve = resolve
@@ -137,6 +138,7 @@ class FetchOperation implements DelayedOperation {
   #forget: () => void = () => {}
 
   #wakeables(): Wakeable[] {
+    if (this.#attention !== null) return [this.#attention]
     const wakeables: Wakeable[] = []
     for (const position of this.#plan.positions) {
       const host = this.#host(position)
@@ -147,21 +149,56 @@ class FetchOperation implements DelayedOperation {
     return wakeables
   }
 
+  /** Of a follower's session: what is to be looked at. */
+  get #attention(): SessionAttention | null {
+    return this.#plan.kind === 'incremental' ? this.#plan.session.attention : null
+  }
+
   /** What a follower asks for tells what it has: its leaders hear of it before anything is read. */
-  #takeNote({ replica, brokerEpoch }: Follower): void {
-    for (const position of this.#plan.positions) {
-      const host = this.#host(position)
-      if (typeof host === 'number') continue
-      const error = host.replicaFetched({
-        replica,
-        brokerEpoch,
-        fetchOffset: position.fetchOffset as Offset,
-        lastFetchedEpoch: position.lastFetchedEpoch,
-        logStartOffset: position.logStartOffset as Offset,
-        leaderEpoch: position.currentLeaderEpoch,
-      })
-      if (error !== ErrorCode.NONE) this.#refused.set(position, error)
+  #meet({ brokerEpoch }: Follower): void {
+    if (this.#plan.kind !== 'incremental') {
+      for (const position of this.#plan.positions) this.#takeNote(position)
+      return
     }
+    const { session } = this.#plan
+    const { attention } = session
+    if (attention === null) return
+    attention.tellsBounds = this.#tellCommits
+    if (attention.brokerEpoch === brokerEpoch) return
+    attention.brokerEpoch = brokerEpoch
+    session.noticeAll()
+  }
+
+  /** Of a follower's session those that want a look now, which may be more than when the fetch began. */
+  #positions(): readonly FetchPosition[] {
+    const attention = this.#attention
+    if (attention === null) return this.#plan.positions
+    const { due } = attention
+    for (const position of due) {
+      if (this.#noted.has(position)) continue
+      const host = this.#takeNote(position)
+      if (typeof host !== 'number') attention.watch(position, host)
+    }
+    return due
+  }
+
+  readonly #noted = new Set<FetchPosition>()
+
+  #takeNote(position: FetchPosition): PartitionHost | ErrorCode {
+    const host = this.#host(position)
+    if (typeof host === 'number' || this.#replica === null) return host
+    this.#noted.add(position)
+    const { replica, brokerEpoch } = this.#replica
+    const error = host.replicaFetched({
+      replica,
+      brokerEpoch,
+      fetchOffset: position.fetchOffset as Offset,
+      lastFetchedEpoch: position.lastFetchedEpoch,
+      logStartOffset: position.logStartOffset as Offset,
+      leaderEpoch: position.currentLeaderEpoch,
+    })
+    if (error !== ErrorCode.NONE) this.#refused.set(position, error)
+    return host
   }
 
   /** Partitions in which this follower is not served, with the reason. */
@@ -198,8 +235,8 @@ class FetchOperation implements DelayedOperation {
 
   /** Enough bytes, or an error, or nothing to wait for: an answer that holds an error must not wait. */
   #isReady(): boolean {
-    const { positions } = this.#plan
-    if (positions.length === 0) return true
+    const positions = this.#positions()
+    if (positions.length === 0) return this.#attention === null
     let bytes = 0
     for (const position of positions) {
       const host = this.#host(position)
@@ -237,8 +274,8 @@ class FetchOperation implements DelayedOperation {
 
   /** Without a promise as long as every partition answers from memory. */
   #read(): Response | Promise<Response> {
-    const { positions } = this.#plan
-    const reading = new Reading(this.#maxBytes)
+    const positions = this.#positions()
+    const reading = new Reading(positions, this.#maxBytes)
     for (let index = 0; index < positions.length; index++) {
       const outcome = this.#readOne(positions[index]!, reading)
       if (outcome instanceof Promise) return this.#readRest(index, outcome, reading)
@@ -248,7 +285,7 @@ class FetchOperation implements DelayedOperation {
   }
 
   async #readRest(from: number, first: Promise<PartitionAnswer>, reading: Reading): Promise<Response> {
-    const { positions } = this.#plan
+    const { positions } = reading
     try {
       reading.take(await first)
       for (let index = from + 1; index < positions.length; index++) {
@@ -310,7 +347,7 @@ class FetchOperation implements DelayedOperation {
     const plan = this.#plan
     this.#requestContext.onSent(() => reading.release())
     if (plan.kind === 'incremental') return this.#respondWithNews(reading, plan.session)
-    const { positions } = plan
+    const { positions } = reading
     const responses: ResponseTopic[] = []
     for (const [index, outcome] of reading.outcomes.entries()) {
       this.#add(responses, positions[index]!, outcome)
@@ -318,23 +355,37 @@ class FetchOperation implements DelayedOperation {
     let sessionId = 0
     if (plan.kind === 'full') {
       for (const [index, outcome] of reading.outcomes.entries()) remember(positions[index]!, outcome)
-      const isReplica = this.#replica !== null
-      sessionId = this.#context.fetchSessions.create(positions, this.#byTopicId, isReplica)?.id ?? 0
+      const replica = this.#replica?.replica ?? null
+      sessionId = this.#context.fetchSessions.create(positions, this.#byTopicId, replica)?.id ?? 0
     }
     return this.#finish(sessionId, responses)
   }
 
   #respondWithNews(reading: Reading, session: FetchSession): Response {
-    const { positions } = this.#plan
     const responses: ResponseTopic[] = []
     for (const [index, outcome] of reading.outcomes.entries()) {
-      const position = positions[index]!
-      if (!hasNews(position, outcome)) continue
-      remember(position, outcome)
-      this.#add(responses, position, outcome)
-      if (outcome.byteLength > 0) session.rotate(position)
+      const position = reading.positions[index]!
+      if (hasNews(position, outcome)) {
+        remember(position, outcome)
+        this.#add(responses, position, outcome)
+        if (outcome.byteLength > 0) session.rotate(position)
+      }
+      if (this.#rests(position)) session.attention?.rest(position)
     }
     return this.#finish(session.id, responses)
+  }
+
+  /** The follower has all that there is, knows all bounds, and is in sync: there is nothing to tell it until that changes. */
+  #rests(position: FetchPosition): boolean {
+    if (this.#replica === null || this.#refused.has(position)) return false
+    const host = this.#host(position)
+    if (typeof host === 'number' || this.#replicable(host, position) > 0) return false
+    const { fetchOffset, sentHighWatermark, sentLogStartOffset } = position
+    return (
+      sentHighWatermark === host.highWatermark &&
+      sentLogStartOffset === host.state.logStartOffset &&
+      host.hasInSync(this.#replica.replica, fetchOffset as Offset)
+    )
   }
 
   #finish(sessionId: number, responses: ResponseTopic[]): Response {
@@ -382,10 +433,12 @@ class FetchOperation implements DelayedOperation {
 /** What one fetch has read so far, and how much more it may. */
 class Reading {
   readonly outcomes: PartitionAnswer[] = []
+  readonly positions: readonly FetchPosition[]
   remaining: number
   isEmpty = true
 
-  constructor(maxBytes: number) {
+  constructor(positions: readonly FetchPosition[], maxBytes: number) {
+    this.positions = positions
     this.remaining = maxBytes
   }
 

@@ -152,6 +152,13 @@ export class InSyncReplicas {
     return true
   }
 
+  /** The leader has written beyond `endOffset`: whoever has all below it was caught up until now, however long silent. */
+  wrote(endOffset: Offset, nowMs: number): void {
+    for (const follower of this.#followers.values()) {
+      if (follower.brokerEpoch >= 0 && follower.endOffset === endOffset) follower.caughtUpMs = nowMs
+    }
+  }
+
   /** Which part of the log a follower has, as far as it has told; null: it has told nothing. */
   span(broker: BrokerId): { readonly logStartOffset: Offset; readonly endOffset: Offset } | null {
     const follower = this.#followers.get(broker)

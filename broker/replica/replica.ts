@@ -135,7 +135,7 @@ export class Replica<Token> {
         this.#produce(event, nowMs)
         break
       case 'written':
-        this.#written(event.endOffset)
+        this.#written(event.endOffset, nowMs)
         break
       case 'write-failed':
         this.#writeFailed(event.endOffset, event.message)
@@ -278,8 +278,10 @@ export class Replica<Token> {
 
   // --------------------------------------------------------------------------------------------- disk
 
-  #written(endOffset: Offset): void {
+  #written(endOffset: Offset, nowMs: number): void {
+    const before = this.log.writtenOffset
     this.log.written(endOffset)
+    if (this.log.writtenOffset > before) this.#inSync.wrote(before, nowMs)
     this.#answerReached(this.#awaitingWrite, this.log.writtenOffset)
     this.#syncIfDue(-Infinity)
     // Followers wait for what is written, committed or not.

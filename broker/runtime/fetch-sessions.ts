@@ -7,9 +7,10 @@
  * partitions are read, and in which order, is kept here; reading them is not.
  */
 import { ErrorCode } from '../../client/protocol/errors.ts'
-import { type TopicId } from '../../client/protocol/types.ts'
+import { type BrokerId, type TopicId } from '../../client/protocol/types.ts'
 import { type Clock, type Random } from '../env.ts'
 import { onceEach } from './once-each.ts'
+import { SessionAttention } from './session-attention.ts'
 
 /** One partition as a client reads it. Topic names and ids are as the request gave them: one of the two is empty. */
 export class FetchPosition {
@@ -102,8 +103,10 @@ export class FetchSession {
   readonly id: number
   /** Topics are named by id (Fetch 13 and later); one session cannot mix the two. */
   readonly byTopicId: boolean
-  /** A follower's: what it has missed is said again, and it has room before any consumer's. */
-  readonly isReplica: boolean
+  /** The follower whose it is: what it has missed is said again, and it has room before any consumer's. */
+  readonly replica: BrokerId | null
+  /** Of a follower: what is to be looked at; of a consumer all is, and this null. */
+  readonly attention: SessionAttention | null
   readonly createdMs: number
   lastUsedMs: number
   /** Answers the request of the session that waits, if any: a session has one question at a time. */
@@ -116,23 +119,29 @@ export class FetchSession {
 
   constructor(
     id: number,
-    kind: { readonly byTopicId: boolean; readonly isReplica: boolean },
+    kind: { readonly byTopicId: boolean; readonly replica: BrokerId | null },
     nowMs: number,
     positions: readonly FetchPosition[],
   ) {
     this.id = id
     this.byTopicId = kind.byTopicId
-    this.isReplica = kind.isReplica
+    this.replica = kind.replica
+    this.attention = kind.replica === null ? null : new SessionAttention()
     this.createdMs = nowMs
     this.lastUsedMs = nowMs
-    for (const position of positions) this.#positions.set(this.#key(position), position)
+    for (const position of positions) {
+      this.#positions.set(this.#key(position), position)
+      this.attention?.notice(position)
+    }
   }
 
   get size(): number {
     return this.#positions.size
   }
 
+  /** All of them, of a follower those that want a look. */
   positions(): readonly FetchPosition[] {
+    if (this.attention !== null) return this.attention.due
     this.#list ??= [...this.#positions.values()]
     return this.#list
   }
@@ -142,6 +151,10 @@ export class FetchSession {
    * them.
    */
   rotate(position: FetchPosition): void {
+    if (this.attention !== null) {
+      this.attention.rotate(position)
+      return
+    }
     if (this.#positions.size < 2) return
     const key = this.#key(position)
     if (this.#positions.get(key) !== position) return
@@ -157,19 +170,33 @@ export class FetchSession {
         const known = this.#positions.get(key)
         if (known !== undefined) {
           known.moveTo(asked)
+          if (this.attention === null) continue
           // A follower may have dropped the answer that said it.
-          if (this.isReplica) known.sentHighWatermark = -1
+          known.sentHighWatermark = -1
+          this.attention.notice(known)
           continue
         }
-        this.#positions.set(key, new FetchPosition(topic, topicId, asked))
+        const position = new FetchPosition(topic, topicId, asked)
+        this.#positions.set(key, position)
+        this.attention?.notice(position)
         this.#list = null
       }
     }
     for (const { topic, topicId, partitions } of request.forgottenTopicsData) {
       for (const partition of partitions) {
-        if (this.#positions.delete(this.#key({ topic, topicId, partition }))) this.#list = null
+        const key = this.#key({ topic, topicId, partition })
+        const known = this.#positions.get(key)
+        if (known === undefined) continue
+        this.#positions.delete(key)
+        this.attention?.forget(known)
+        this.#list = null
       }
     }
+  }
+
+  /** All of them want a look. */
+  noticeAll(): void {
+    for (const position of this.#positions.values()) this.attention?.notice(position)
   }
 
   #key(position: { readonly topic: string; readonly topicId: TopicId; readonly partition: number }): string {
@@ -198,7 +225,7 @@ export class FetchSessions {
   begin(request: SessionRequest, byTopicId: boolean): FetchPlan {
     const { sessionId, sessionEpoch } = request
     if (sessionEpoch === INITIAL_EPOCH || sessionEpoch === FINAL_EPOCH) {
-      if (sessionId !== NO_SESSION) this.#sessions.delete(sessionId)
+      if (sessionId !== NO_SESSION) this.#end(sessionId)
       const positions = positionsOf(request)
       return { kind: sessionEpoch === INITIAL_EPOCH ? 'full' : 'sessionless', positions }
     }
@@ -211,7 +238,7 @@ export class FetchSessions {
     session.endWait?.()
     session.update(request)
     if (session.size === 0) {
-      this.#sessions.delete(sessionId)
+      this.#end(sessionId)
       return { kind: 'sessionless', positions: [] }
     }
     session.epoch = session.epoch === MAX_EPOCH ? 1 : session.epoch + 1
@@ -221,14 +248,21 @@ export class FetchSessions {
     return { kind: 'incremental', session, positions: session.positions() }
   }
 
-  /** Remembers the partitions of a full fetch; null when there is no room. */
-  create(positions: readonly FetchPosition[], byTopicId: boolean, isReplica = false): FetchSession | null {
+  /** Remembers the partitions of a full fetch, in place of a follower's former session; null when there is no room. */
+  create(
+    positions: readonly FetchPosition[],
+    byTopicId: boolean,
+    replica: BrokerId | null = null,
+  ): FetchSession | null {
     const nowMs = this.#clock.monotonicMs()
-    if (!this.#makeRoom(nowMs, positions.length, isReplica)) return null
+    for (const session of this.#sessions.values()) {
+      if (replica !== null && session.replica === replica) this.#end(session.id)
+    }
+    if (!this.#makeRoom(nowMs, positions.length, replica !== null)) return null
     let id: number
     do id = 1 + this.#random.int(MAX_EPOCH)
     while (this.#sessions.has(id))
-    const session = new FetchSession(id, { byTopicId, isReplica }, nowMs, positions)
+    const session = new FetchSession(id, { byTopicId, replica }, nowMs, positions)
     this.#sessions.set(id, session)
     return session
   }
@@ -238,9 +272,14 @@ export class FetchSessions {
     while (this.#sessions.size >= slots) {
       const victim = this.#victim(nowMs, size, isReplica)
       if (victim === null) return false
-      this.#sessions.delete(victim.id)
+      this.#end(victim.id)
     }
     return true
+  }
+
+  #end(id: number): void {
+    this.#sessions.get(id)?.attention?.close()
+    this.#sessions.delete(id)
   }
 
   /**
@@ -251,7 +290,7 @@ export class FetchSessions {
     let smallest: FetchSession | null = null
     for (const session of this.#sessions.values()) {
       if (session.lastUsedMs + PROTECTED_MS < nowMs) return session
-      if (session.isReplica) continue
+      if (session.replica !== null) continue
       if (!isReplica && (session.createdMs + PROTECTED_MS >= nowMs || session.size >= size)) continue
       if (smallest === null || session.size < smallest.size) smallest = session
     }

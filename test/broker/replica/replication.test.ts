@@ -191,6 +191,31 @@ story(
 )
 
 story(
+  'who had everything, however long silent, has the time to fetch what is written then',
+  `
+  > become-leader 1 replicas=1,2 isr=1,2
+    save-epochs
+    wake
+    timer 500
+  > fetched 2 0
+  > wait 5000
+  > produce a acks=1
+    append 0..0 epoch 1
+  > written 1
+    reply a offset 0
+    sync
+    wake
+  > tick
+    timer 5500
+  > wait 1001
+  > tick
+    propose 1/-1 under 1
+    timer 6501
+  `,
+  { lagTimeMaxMs: 1000 },
+)
+
+story(
   'who has not been caught up for replica.lag.time.max.ms is to leave',
   `
   > become-leader 1 replicas=1,2,3 isr=1,2,3

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { type Network } from '../../../broker/env.ts'
 import { createMemoryEnv, type MemoryEnv } from '../../../broker/env-memory.ts'
 import { BrokerLink, type LinkError, type LinkReply } from '../../../broker/runtime/broker-link.ts'
 import { type ApiHandler } from '../../../broker/server/handler.ts'
@@ -132,7 +133,7 @@ t.test(
   async t => {
     const env = createMemoryEnv()
     const calls: string[] = []
-    const network: typeof env.network = {
+    const network: Network = {
       listen: (...args) => env.network.listen(...args),
       connect: async (...args) => {
         const socket = await env.network.connect(...args)

@@ -3,7 +3,7 @@ import { ManualClock } from '../../../broker/env-memory/clock.ts'
 import { SeededRandom } from '../../../broker/env-memory/random.ts'
 import { FetchSessions, type SessionRequest } from '../../../broker/runtime/fetch-sessions.ts'
 import { errorName } from '../../../client/protocol/errors.ts'
-import { type TopicId, ZERO_TOPIC_ID } from '../../../client/protocol/types.ts'
+import { type BrokerId, type TopicId, ZERO_TOPIC_ID } from '../../../client/protocol/types.ts'
 
 function make(slots = 2) {
   const clock = new ManualClock()
@@ -129,7 +129,7 @@ t.test('a follower has room before consumers, and what it may have missed is sai
   const consumers = [open(sessions, [1, 2, 3]), open(sessions, [1])]
   const full = sessions.begin(request(0, 0, [1]), false)
   if (full.kind !== 'full') throw new Error(full.kind)
-  const follower = sessions.create(full.positions, false, true)
+  const follower = sessions.create(full.positions, false, 2 as BrokerId)
   t.ok(follower !== null)
   t.same(next(sessions, consumers[1]!, 1), 'FETCH_SESSION_ID_NOT_FOUND', 'the smallest has made room')
   t.equal(open(sessions, [1, 2, 3, 4]), 0, 'and no consumer takes its place')
@@ -140,4 +140,19 @@ t.test('a follower has room before consumers, and what it may have missed is sai
   t.equal(position!.sentHighWatermark, 7)
   sessions.begin(request(follower!.id, 2, [1]), false)
   t.equal(position!.sentHighWatermark, -1)
+})
+
+t.test('a new session of a follower takes the place of its former one', t => {
+  const { sessions } = make(3)
+  const begin = (replica: number) => {
+    const full = sessions.begin(request(0, 0, [1]), false)
+    if (full.kind !== 'full') throw new Error(full.kind)
+    return sessions.create(full.positions, false, replica as BrokerId)!.id
+  }
+  const [former, other] = [begin(2), begin(3)]
+  const now = begin(2)
+  t.same(next(sessions, former, 1), 'FETCH_SESSION_ID_NOT_FOUND')
+  t.same(next(sessions, other, 1), [1])
+  t.same(next(sessions, now, 1), [1])
+  t.end()
 })

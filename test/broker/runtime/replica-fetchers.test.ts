@@ -45,6 +45,26 @@ test(
 )
 
 test(
+  'a fetch looks at the partitions in which something has happened, and at no others',
+  { partitions: 50 },
+  async (t, world) => {
+    world.followAll()
+    await world.advance(100)
+    const notes = (): number[] => world.followers.map((_, partition) => world.led(partition).notes)
+    const before = notes()
+    for (let round = 0; round < 10; round++) {
+      world.led(7).produce(1, 'a')
+      await world.advance(20)
+    }
+    const more = notes().map((count, partition) => count - before[partition]!)
+    t.equal(world.followers[7]!.log.end, 10)
+    t.ok(more[7]! >= 10, `${more[7]} looks at the one that is written to`)
+    more[7] = 0
+    t.same(new Set(more), new Set([0]))
+  },
+)
+
+test(
   'the same holds after a new term in which nothing was written',
   { leaders: [2, 3] },
   async (t, world) => {

@@ -122,6 +122,7 @@ export class LeaderModel {
   readonly partition: number
   readonly log: ModelLog
   readonly replicaWaiters = new Waiters()
+  readonly #waiters = new Waiters()
   readonly role = 'leader'
   readonly online = true
   leaderEpoch: number
@@ -139,6 +140,23 @@ export class LeaderModel {
   /** For a context of the handlers. */
   asHost(): PartitionHost {
     return this as unknown as PartitionHost
+  }
+
+  addWaiter(waiter: Waiter): void {
+    this.#waiters.addWaiter(waiter)
+  }
+
+  removeWaiter(waiter: Waiter): void {
+    this.#waiters.removeWaiter(waiter)
+  }
+
+  /** Its bounds have moved. */
+  moved(): void {
+    this.#waiters.wake()
+  }
+
+  hasInSync(): boolean {
+    return true
   }
 
   produce(records: number, payload: string): void {
@@ -161,8 +179,10 @@ export class LeaderModel {
     const error = this.checkLeader(fetch.leaderEpoch)
     if (error !== ErrorCode.NONE) return error
     if (fetch.brokerEpoch !== 77) return ErrorCode.STALE_BROKER_EPOCH
-    if (fetch.fetchOffset <= this.log.end)
-      this.highWatermark = Math.max(this.highWatermark, fetch.fetchOffset)
+    if (fetch.fetchOffset <= this.log.end && fetch.fetchOffset > this.highWatermark) {
+      this.highWatermark = fetch.fetchOffset
+      this.moved()
+    }
     return ErrorCode.NONE
   }
 
