@@ -13,7 +13,7 @@ import { type Env, type Log } from '../env.ts'
 import { MemoryDisk } from '../env-memory/disk.ts'
 import { createNodeLog, type LogLevel } from '../env-node/log.ts'
 import { createNodeEnv } from '../env-node.ts'
-import { type MetaStore } from '../metastore/metastore.ts'
+import { type LeaseId, type MetaStore, MetaStoreError } from '../metastore/metastore.ts'
 import { type PartitionHost } from '../runtime/partition-host.ts'
 import { type Decide, type Interception, Interceptions } from './interceptions.ts'
 import { type StoredRecord } from './stored-records.ts'
@@ -205,13 +205,17 @@ export class TestBroker implements AsyncDisposable {
 
   /**
    * Ends the broker as a crash does: connections break, nothing is finished or written down. What was written to the
-   * operating system survives, as it survives the end of a process. `restart` recovers.
+   * operating system survives, as it survives the end of a process. `restart` recovers. The other brokers of a cluster
+   * find out at once.
    */
   async kill(): Promise<void> {
     const { broker } = this
+    const lease = broker.context.metadata.image.brokers.get(this.brokerId)?.lease ?? null
     this.#broker = null
     this.#interceptions.clear()
     await broker.kill()
+    // Those that have had time to connect to it see that by themselves; a test may kill a broker sooner than that.
+    if (this.#seat !== null && lease !== null) await endLease(this.#seat.store, lease)
   }
 
   /** Starts the broker again on its data and its port, after `kill`; one that is running is stopped first. */
@@ -271,6 +275,15 @@ export class TestBroker implements AsyncDisposable {
     if (image === undefined) return []
     const hosts = image.partitions.map((_, index) => partitions.get(image.topicId, index))
     return hosts.filter(host => host !== undefined)
+  }
+}
+
+async function endLease(store: MetaStore, lease: LeaseId): Promise<void> {
+  try {
+    await store.revokeLease(lease)
+  } catch (error) {
+    // Another broker was faster.
+    if (!(error instanceof MetaStoreError) || error.code !== 'LEASE_NOT_FOUND') throw error
   }
 }
 
