@@ -1,4 +1,6 @@
-/** The client of the helpers: writes messages for a test. Loaded when it is first needed: most tests bring their own. */
+/**
+ * The client of the helpers: writes messages for a test. Loaded when it is first needed: most tests bring their own.
+ */
 import { type Kafka } from '../../client/index.ts'
 
 /** What the helpers call themselves; interceptions leave them alone. */

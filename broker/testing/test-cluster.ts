@@ -125,13 +125,12 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Back to the beginning, for the next test: brokers that were killed run again, all topics and their data are removed,
-   * those of `startCluster` made anew. Ports stay.
+   * Back to the beginning, for the next test: brokers that were killed run again, all topics and their data are
+   * removed, those of `startCluster` made anew. Ports stay.
    */
   async reset(): Promise<void> {
     await Promise.all(this.brokers.filter(({ isRunning }) => !isRunning).map(broker => broker.restart()))
     await this.#newest().reset()
-    await this.createTopics({})
     const names = Object.keys(this.#options.topics ?? {})
     const isDone = (): true | null => (names.every(name => this.#isServed(name)) ? true : null)
     await waitFor(this.#env, isDone, timeoutMs => `After ${timeoutMs} ms the topics are not served again`)
@@ -188,8 +187,8 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * The committed records of a topic, by partition and offset, as the leaders have them; those of partitions that nobody
-   * leads are missing. Read inside the process: no client takes part.
+   * The committed records of a topic, by partition and offset, as the leaders have them; those of partitions that
+   * nobody leads are missing. Read inside the process: no client takes part.
    */
   async records(topic: string): Promise<StoredRecord[]> {
     return recordsOf(this.#leaders(topic))

@@ -1,6 +1,6 @@
 /**
- * Waiting in tests: for records, or for anything else that somebody brings about. It looks again every few milliseconds;
- * whoever waits in vain is told what was there instead.
+ * Waiting in tests: for records, or for anything else that somebody brings about. It looks again every few
+ * milliseconds; whoever waits in vain is told what was there instead.
  */
 import { type Env } from '../env.ts'
 import { type PartitionHost } from '../runtime/partition-host.ts'

@@ -1,4 +1,6 @@
-/** Clients under which a cluster is broken: writers, one for each partition, by our own client and by kafkajs; readers. */
+/**
+ * Clients under which a cluster is broken: writers, one for each partition, by our own client and by kafkajs; readers.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Kafka as KafkaJs, logLevel, Partitioners } from 'kafkajs'
 import { Kafka } from '../../../client/index.ts'
