@@ -116,13 +116,20 @@ export class Topics {
     const touched = new Set<TopicId>()
     let configsTouched = false
     for (const record of records) {
-      if ('topicId' in record) touched.add(record.topicId)
+      if ('topicId' in record && this.#asksForWork(record)) touched.add(record.topicId)
       if (record.type === 'topic-name-removed') continue
       if (record.type === 'broker-configs') configsTouched = true
     }
     if (configsTouched) this.#adoptConfig()
     this.#options.roles.changed(records)
     for (const topicId of touched) this.#schedule(topicId)
+  }
+
+  /** Of most changes, as of a leader or an ISR, no partition is made, deleted or configured otherwise. */
+  #asksForWork(record: Extract<ControllerRecord, { readonly topicId: TopicId }>): boolean {
+    if (record.type !== 'partition' || this.#work.has(record.topicId)) return true
+    const isLocal = this.#local.get(record.topicId)?.has(record.partition) ?? false
+    return isLocal !== record.replicas.includes(this.#options.brokerId)
   }
 
   #adoptConfig(): void {
