@@ -1,4 +1,4 @@
-/** What administrators do to a cluster, whichever broker they ask: topics, moves, elections, and the limits of writing. */
+/** What administrators do to a cluster, whichever broker they ask: topics, moves, elections, the limits of writing. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'

@@ -1,6 +1,6 @@
 /**
- * The requests that are put to Apache Kafka, put to one broker and to three: whatever does not tell of the topology must
- * be the same, whichever of the three is asked.
+ * The requests that are put to Apache Kafka, put to one broker and to three: whatever does not tell of the topology
+ * must be the same, whichever of the three is asked.
  */
 import t from 'tap'
 import { startBroker, startCluster } from '../../broker/testing.ts'

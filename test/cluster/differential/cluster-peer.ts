@@ -123,7 +123,7 @@ export class ClusterPeer implements AsyncDisposable {
     return Math.floor(this.#random() * this.#brokers.length)
   }
 
-  /** All partitions of the topics of these scripts have the same leader, so that each request has one place to go to. */
+  /** All partitions of the topics of these scripts have the same leader: each request has one place to go to. */
   #seatOfLeader({ name, topic, topicId }: NamedTopic): number | null {
     const { image } = this.#brokers[0]!.broker.context.metadata
     const found =

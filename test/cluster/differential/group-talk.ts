@@ -1,4 +1,4 @@
-/** The part of a random conversation that groups have: of one member each with the classic protocol, of more with KIP-848. */
+/** The part of groups in a random conversation: of one member each in the classic protocol, of more in KIP-848. */
 import { API } from '../../../client/protocol/apis.ts'
 import { ErrorCode } from '../../../client/protocol/errors.ts'
 import { type TopicId } from '../../../client/protocol/types.ts'

@@ -1,7 +1,7 @@
 /**
  * A random conversation with brokers: topics come and go, batches are produced and read, groups live, and much of what
- * is asked is wrong. What is asked follows from the seed alone, and from answers that must be the same everywhere, so two
- * conversations of the same seed can be compared line by line.
+ * is asked is wrong. What is asked follows from the seed alone, and from answers that must be the same everywhere, so
+ * two conversations of the same seed can be compared line by line.
  */
 import { API } from '../../../client/protocol/apis.ts'
 import { ErrorCode } from '../../../client/protocol/errors.ts'
