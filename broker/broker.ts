@@ -33,6 +33,7 @@ import { DEFAULT_PARTITION_MANAGER_CONFIG, PartitionManager } from './runtime/pa
 import { ProducerIds } from './runtime/producer-ids.ts'
 import { Purgatory } from './runtime/purgatory.ts'
 import { NO_FETCHING, ReplicaRoles } from './runtime/replica-roles.ts'
+import { ReplicationThrottle } from './runtime/replication-throttle.ts'
 import { Topics } from './runtime/topics.ts'
 import { type ConnectionInfo, type Interceptor } from './server/handler.ts'
 import { type ServerLimits } from './server/limits.ts'
@@ -256,6 +257,11 @@ export class Broker {
     const { brokerId } = this
     const onFatal = (error: Error): void => this.#fail(error)
     const { dataFolder, store, metadata } = await this.#openMetadata()
+    const throttle = new ReplicationThrottle({
+      clock: env.clock,
+      brokerId,
+      config: (): BrokerConfig => topics.config,
+    })
     const node = metadata.isAlone
       ? null
       : new ClusterNode({
@@ -267,6 +273,7 @@ export class Broker {
           memory: linkMemory(this.#pool),
           staticConfig: config,
           config: (): BrokerConfig => topics.config,
+          throttle,
           host: (topicId, partition): PartitionHost | undefined => partitions.get(topicId, partition),
           onFatal,
         })
@@ -331,6 +338,7 @@ export class Broker {
       partitions,
       purgatory,
       fetchSessions: new FetchSessions({ clock: env.clock, random: env.random, slots }),
+      throttle,
       producerIds: new ProducerIds(metadata),
       groups,
       endpoint: connection => this.#endpoint(connection),

@@ -12,6 +12,7 @@ import { type PartitionHost } from '../runtime/partition-host.ts'
 import { type PartitionManager } from '../runtime/partition-manager.ts'
 import { type ProducerIds } from '../runtime/producer-ids.ts'
 import { type Purgatory } from '../runtime/purgatory.ts'
+import { type ReplicationThrottle } from '../runtime/replication-throttle.ts'
 import { type Topics } from '../runtime/topics.ts'
 import { type ConnectionInfo } from '../server/handler.ts'
 
@@ -27,6 +28,7 @@ export interface BrokerContext {
   readonly partitions: PartitionManager
   readonly purgatory: Purgatory
   readonly fetchSessions: FetchSessions
+  readonly throttle: ReplicationThrottle
   readonly producerIds: ProducerIds
   readonly groups: GroupManager
   /** Where a client on this connection is told to find this broker. */

@@ -7,13 +7,15 @@
  * the session, which puts those that yielded something last.
  *
  * Followers fetch by the same request. What they ask for tells what they have; they read up to the end of what is
- * written, and are woken by writes, not by commits. Who is no replica of a partition reads nothing of it.
+ * written, and are woken by writes, not by commits. Who is no replica of a partition reads nothing of it. One that is
+ * throttled and not in sync gets no records while the quota is used up, and its fetch waits until some is back.
  */
 import { API } from '../../client/protocol/apis.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type FetchRequest, type FetchResponse } from '../../client/protocol/messages/fetch.ts'
 import { type Input } from '../../client/protocol/schema.ts'
 import { type BrokerId, type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
+import { type TopicImage } from '../controller/image.ts'
 import { type FetchPlan, type FetchPosition, type FetchSession } from '../runtime/fetch-sessions.ts'
 import { type PartitionHost } from '../runtime/partition-host.ts'
 import { type FetchOutcome, type Isolation, type ReadRequest } from '../runtime/partition-types.ts'
@@ -116,7 +118,7 @@ class FetchOperation implements DelayedOperation {
     if (this.#maxWaitMs <= 0 || this.#minBytes <= 0 || this.#isReady()) return this.#read()
     return new Promise(resolve => {
       this.#resolve = resolve
-      const waiting = this.#context.purgatory.wait(this, this.#wakeables(), this.#maxWaitMs)
+      const waiting = this.#context.purgatory.wait(this, this.#wakeables(), this.#waitMs())
       const session = this.#plan.kind === 'incremental' ? this.#plan.session : null
       if (session !== null) {
         session.endWait = () => {
@@ -136,6 +138,14 @@ class FetchOperation implements DelayedOperation {
   }
 
   #forget: () => void = () => {}
+
+  /** What is held back by the throttle wants to be looked at when there is quota again: nothing else wakes it. */
+  #waitMs(): number {
+    const { msUntilBack } = this.#context.throttle.leader
+    return this.#isHeldBack ? Math.min(this.#maxWaitMs, msUntilBack) : this.#maxWaitMs
+  }
+
+  #isHeldBack = false
 
   #wakeables(): Wakeable[] {
     if (this.#attention !== null) return [this.#attention]
@@ -221,16 +231,32 @@ class FetchOperation implements DelayedOperation {
     resolve?.(response)
   }
 
-  #host(position: FetchPosition): PartitionHost | ErrorCode {
+  #topic(position: FetchPosition): TopicImage | undefined {
     const { image } = this.#context.metadata
-    return this.#byTopicId
-      ? partitionOf(
-          this.#context,
-          image.topicById(position.topicId),
-          position.partition,
-          ErrorCode.UNKNOWN_TOPIC_ID,
-        )
-      : partitionOf(this.#context, image.topic(position.topic), position.partition)
+    return this.#byTopicId ? image.topicById(position.topicId) : image.topic(position.topic)
+  }
+
+  #host(position: FetchPosition): PartitionHost | ErrorCode {
+    const unknown = this.#byTopicId ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    return partitionOf(this.#context, this.#topic(position), position.partition, unknown)
+  }
+
+  /** The follower is not in sync, and what this broker may send to such ones is used up (KIP-73). */
+  #isThrottled(position: FetchPosition): boolean {
+    const quota = this.#context.throttle.leader
+    if (this.#replica === null || quota.msUntilBack === 0) return false
+    const topic = this.#topic(position)
+    return topic !== undefined && quota.holds(topic, position.partition, this.#replica.replica)
+  }
+
+  #countThrottled(reading: Reading): void {
+    const quota = this.#context.throttle.leader
+    for (const [index, { byteLength }] of reading.outcomes.entries()) {
+      if (byteLength === 0) continue
+      const position = reading.positions[index]!
+      const topic = this.#topic(position)
+      if (topic !== undefined && quota.covers(topic, position.partition)) quota.record(byteLength)
+    }
   }
 
   /** Enough bytes, or an error, or nothing to wait for: an answer that holds an error must not wait. */
@@ -243,6 +269,10 @@ class FetchOperation implements DelayedOperation {
       if (typeof host === 'number') return true
       const readable =
         this.#replica === null ? this.#readable(host, position) : this.#replicable(host, position)
+      if (readable > 0 && readable < Infinity && this.#isThrottled(position)) {
+        this.#isHeldBack = true
+        continue
+      }
       bytes += readable
       if (bytes >= this.#minBytes) return true
     }
@@ -315,7 +345,11 @@ class FetchOperation implements DelayedOperation {
       return near === null ? host.read(request) : this.#redirect(host, request, near)
     }
     const refusal = this.#refused.get(position)
-    return refusal === undefined ? host.readForReplica(request) : failed(refusal)
+    if (refusal !== undefined) return failed(refusal)
+    // Without records it still hears of bounds and of where the logs part.
+    if (this.#isThrottled(position))
+      return host.readForReplica({ ...request, maxBytes: 0, atLeastOne: false })
+    return host.readForReplica(request)
   }
 
   /** The offsets of here, and the records from there. */
@@ -346,6 +380,7 @@ class FetchOperation implements DelayedOperation {
   #respond(reading: Reading): Response {
     const plan = this.#plan
     this.#requestContext.onSent(() => reading.release())
+    if (this.#replica !== null) this.#countThrottled(reading)
     if (plan.kind === 'incremental') return this.#respondWithNews(reading, plan.session)
     const { positions } = reading
     const responses: ResponseTopic[] = []
@@ -421,9 +456,7 @@ class FetchOperation implements DelayedOperation {
     const { apiVersion } = this.#requestContext
     if (outcome.divergingEpoch !== null) return { ...partition, divergingEpoch: outcome.divergingEpoch }
     if (apiVersion < LEADER_HINT_SINCE || !namesLeader(outcome.error)) return partition
-    const { image } = this.#context.metadata
-    const topic = this.#byTopicId ? image.topicById(position.topicId) : image.topic(position.topic)
-    const registration = topic?.partitions[position.partition]
+    const registration = this.#topic(position)?.partitions[position.partition]
     if (registration === undefined) return partition
     const { leader, leaderEpoch } = registration
     return { ...partition, currentLeader: { leaderId: leader, leaderEpoch } }

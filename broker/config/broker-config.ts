@@ -124,7 +124,7 @@ export class BrokerConfig {
         if (text !== undefined) layers.push({ name: synonym.name, text: scaled(text, synonym.scale), source })
       }
     }
-    layers.push({ name: synonyms[0]!.name, text: TOPIC_CONFIGS[name].defaultText, source: 'default' })
+    layers.push({ name: synonyms[0]?.name ?? name, text: TOPIC_CONFIGS[name].defaultText, source: 'default' })
     return layers
   }
 

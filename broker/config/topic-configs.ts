@@ -4,6 +4,7 @@
  * yet stands in `UNSERVED_TOPIC_CONFIGS`, and is refused with its reason instead of being stored and ignored.
  */
 import { boolean, double, int, list, long, NEVER, string, table, type ValuesOf } from './definition.ts'
+import { throttledReplicas } from './replication-configs.ts'
 
 const TIERED = 'tiered storage is not served'
 const RECOMPRESSION =
@@ -151,7 +152,13 @@ export const TOPIC_CONFIGS = table({
     min: 0,
     doc: 'Milliseconds after which what was appended is synced to disk, whether or not anyone waits.',
   }),
+  'follower.replication.throttled.replicas': throttledReplicas(
+    'Replicas that copy no faster than follower.replication.throttled.rate while they are not in sync: partition:broker,..., or * for all.',
+  ),
   'index.interval.bytes': indexInterval,
+  'leader.replication.throttled.replicas': throttledReplicas(
+    'Replicas that as leaders send no faster than leader.replication.throttled.rate to followers that are not in sync: partition:broker,..., or * for all.',
+  ),
   'max.compaction.lag.ms': maxCompactionLag,
   'max.message.bytes': maxMessageBytes,
   'message.timestamp.after.max.ms': timestampAfter,
@@ -194,8 +201,6 @@ export const UNSERVED_TOPIC_CONFIGS: Readonly<Record<string, string>> = {
   'compression.gzip.level': RECOMPRESSION,
   'compression.lz4.level': RECOMPRESSION,
   'compression.zstd.level': RECOMPRESSION,
-  'follower.replication.throttled.replicas': 'replication throttling is not served yet',
-  'leader.replication.throttled.replicas': 'replication throttling is not served yet',
   'local.retention.bytes': TIERED,
   'local.retention.ms': TIERED,
   'message.downconversion.enable': 'record batches are never converted to older formats',
@@ -222,7 +227,9 @@ export const TOPIC_CONFIG_SYNONYMS: { readonly [K in TopicConfigName]: readonly 
   'flush.before.ack': one('log.flush.before.ack'),
   'flush.messages': one('log.flush.interval.messages'),
   'flush.ms': one('log.flush.interval.ms'),
+  'follower.replication.throttled.replicas': [],
   'index.interval.bytes': one('log.index.interval.bytes'),
+  'leader.replication.throttled.replicas': [],
   'max.compaction.lag.ms': one('log.cleaner.max.compaction.lag.ms'),
   'max.message.bytes': one('message.max.bytes'),
   'message.timestamp.after.max.ms': one('log.message.timestamp.after.max.ms'),

@@ -17,8 +17,9 @@ import { Membership } from './membership.ts'
 import { type PartitionHost } from './partition-host.ts'
 import { type ClusterServices } from './partition-types.ts'
 import { PeerMonitor } from './peer-monitor.ts'
-import { type FetcherConfig } from './replica-fetcher.ts'
+import { type CopyingThrottle, type FetcherConfig } from './replica-fetcher.ts'
 import { ReplicaFetchers } from './replica-fetchers.ts'
+import { type ReplicationQuota, type ReplicationThrottle } from './replication-throttle.ts'
 import { topicPolicies } from './topic-policy.ts'
 
 export interface ClusterNodeOptions {
@@ -32,6 +33,7 @@ export interface ClusterNodeOptions {
   readonly staticConfig: BrokerConfig
   /** What holds now; asked only after `connect`. */
   readonly config: () => BrokerConfig
+  readonly throttle: ReplicationThrottle
   readonly host: (topicId: TopicId, partition: number) => PartitionHost | undefined
   readonly onFatal: (error: Error) => void
 }
@@ -81,6 +83,7 @@ export class ClusterNode {
       brokerId: brokerId as BrokerId,
       brokerEpoch,
       config: () => fetcherConfig(config()),
+      throttle: copyingThrottle(options.throttle.follower, metadata, brokerId),
       onFatal,
     })
     this.peers = new PeerMonitor({
@@ -209,5 +212,26 @@ function fetcherConfig({ values }: BrokerConfig): FetcherConfig {
     responseMaxBytes: values['replica.fetch.response.max.bytes'],
     backoffMs: values['replica.fetch.backoff.ms'],
     socketTimeoutMs: values['replica.socket.timeout.ms'],
+  }
+}
+
+/** The quota of this broker as a follower, for replicas as the image knows them. */
+function copyingThrottle(
+  quota: ReplicationQuota,
+  metadata: ClusterMetadata,
+  brokerId: number,
+): CopyingThrottle {
+  return {
+    get msUntilBack() {
+      return quota.msUntilBack
+    },
+    holds({ topicId, partition }) {
+      const topic = metadata.image.topicById(topicId)
+      return topic !== undefined && quota.holds(topic, partition, brokerId)
+    },
+    record({ topicId, partition }, bytes) {
+      const topic = metadata.image.topicById(topicId)
+      if (topic !== undefined && quota.covers(topic, partition)) quota.record(bytes)
+    },
   }
 }

@@ -47,6 +47,8 @@ export class FollowedPartition {
   asked: ReplicaPosition | null = null
   /** The number of the request that last said so: answers to earlier ones do not concern it. */
   askedIn = 0
+  /** As the leader last said it. */
+  leaderHighWatermark = Infinity
   /** The answer that it is working on. */
   round = 0
   /** In `waiting`: what the host wakes when it has a position again. */

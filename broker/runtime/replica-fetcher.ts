@@ -6,6 +6,7 @@
  * - A partition that takes long (its log is being cut, its disk is slow) is left out after a while and joins again.
  * - A partition with something new to ask, while the leader holds the fetch under way for want of records, is asked for
  *   by a second fetch of the same session: the leader answers the first one then (`FetchSessions`).
+ * - A throttled partition that is not in sync is left out while the quota is used up.
  * - Errors put a partition off, for a time that grows; the loss of the link puts all of them off.
  *
  * It decides nothing about the log: what becomes of records, of a divergence and of a start anew is the host's to say.
@@ -48,6 +49,16 @@ export interface FetcherCounters {
   linkFailures: number
 }
 
+/** What slows down replicas that are not in sync (KIP-73): all fetchers of a broker share one quota. */
+export interface CopyingThrottle {
+  /** Milliseconds until there is quota again, 0 where there is some now. */
+  readonly msUntilBack: number
+  /** This replica is throttled and not in sync: without quota it is not to be asked for. */
+  holds(host: FollowedHost): boolean
+  /** So many bytes were copied; counted where the replica is throttled. */
+  record(host: FollowedHost, bytes: number): void
+}
+
 /** What the fetchers of a broker share. */
 export interface FetcherServices {
   readonly env: Pick<Env, 'clock' | 'timers' | 'random' | 'network' | 'log'>
@@ -56,6 +67,7 @@ export interface FetcherServices {
   /** Of the registration that holds now. */
   brokerEpoch(): number
   config(): FetcherConfig
+  readonly throttle: CopyingThrottle
   readonly counters: FetcherCounters
   /** A bug was found: the broker must stop. */
   onFatal(error: Error): void
@@ -78,6 +90,8 @@ const MAX_LINK_BACKOFF_MS = 1000
 const MIN_BACKOFF_MS = 20
 /** For so long an answer's partitions wait for one another. */
 const GATHER_MS = 50
+/** For so long at most a throttled partition waits before the quota is looked at again: it may have been raised. */
+const MAX_THROTTLE_MS = 1000
 /** Errors in a row before the log tells of them: a new leader is often heard of before it has heard itself. */
 const SILENT_FAILURES = 6
 
@@ -230,6 +244,7 @@ export class ReplicaFetcher {
   #fetch(link: BrokerLink): void {
     const { brokerId, counters, memory } = this.#services
     const config = this.#services.config()
+    this.#holdThrottled()
     const cannot = (partition: FollowedPartition): void => this.#putOff(partition)
     const part = this.#session.next({ maxBytes: config.maxBytes, onlyNews: this.#inFlight > 0, cannot })
     if (part === null) return
@@ -274,7 +289,9 @@ export class ReplicaFetcher {
       for (const answer of partitions) {
         const partition = this.#session.get(topicId, answer.partitionIndex)
         if (partition === undefined) continue
-        bytes += answer.records?.length ?? 0
+        const length = answer.records?.length ?? 0
+        bytes += length
+        if (length > 0) this.#services.throttle.record(partition.host, length)
         this.#take(partition, answer, owner, number)
       }
     }
@@ -335,6 +352,7 @@ export class ReplicaFetcher {
       this.#work(partition, host.diverged(epoch, endOffset, partition.leaderEpoch))
     } else {
       const { highWatermark, logStartOffset } = answer
+      partition.leaderHighWatermark = highWatermark
       const { fetchOffset } = position
       const from = { epoch: partition.leaderEpoch, fetchOffset, highWatermark, logStartOffset }
       const records = answer.records ?? NO_RECORDS
@@ -431,6 +449,24 @@ export class ReplicaFetcher {
       partition.host.addWaiter(partition.waiter)
     }
     this.#armRetry(partition.retryAtMs)
+  }
+
+  /** While the quota is used up throttled partitions are not asked for, except those that have all that is committed. */
+  #holdThrottled(): void {
+    const { throttle, env } = this.#services
+    const waitMs = Math.min(MAX_THROTTLE_MS, throttle.msUntilBack)
+    if (waitMs === 0) return
+    const untilMs = env.clock.monotonicMs() + waitMs
+    for (const partition of this.#session.partitions) {
+      if (partition.phase !== 'ready' || !throttle.holds(partition.host)) continue
+      const position = partition.position()
+      if (position === null || position.fetchOffset >= partition.leaderHighWatermark) continue
+      partition.phase = 'waiting'
+      partition.retryAtMs = untilMs
+      this.#waiting.add(partition)
+      this.#session.changed(partition)
+      this.#armRetry(untilMs)
+    }
   }
 
   #armRetry(atMs: number): void {

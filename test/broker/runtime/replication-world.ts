@@ -5,11 +5,15 @@
 import { type BrokerContext } from '../../../broker/api/context.ts'
 import { fetchHandler } from '../../../broker/api/fetch.ts'
 import { listOffsetsHandler } from '../../../broker/api/list-offsets.ts'
+import { BrokerConfig } from '../../../broker/config/broker-config.ts'
 import { createMemoryEnv, type MemoryEnv } from '../../../broker/env-memory.ts'
 import { FetchSessions } from '../../../broker/runtime/fetch-sessions.ts'
+import { type FollowedHost } from '../../../broker/runtime/follower-session.ts'
 import { Purgatory } from '../../../broker/runtime/purgatory.ts'
-import { type FetcherConfig } from '../../../broker/runtime/replica-fetcher.ts'
+import { RateWindow } from '../../../broker/runtime/rate-window.ts'
+import { type CopyingThrottle, type FetcherConfig } from '../../../broker/runtime/replica-fetcher.ts'
 import { ReplicaFetchers } from '../../../broker/runtime/replica-fetchers.ts'
+import { ReplicationThrottle } from '../../../broker/runtime/replication-throttle.ts'
 import { type BrokerId, type LeaderEpoch } from '../../../client/protocol/types.ts'
 import { type Fate, FollowerModel, LeaderModel, ModelLog, TOPIC_ID } from './replication-models.ts'
 import { type LinkSide, linkSide, ScriptedPeer } from './scripted-peer.ts'
@@ -41,6 +45,9 @@ export class World {
   readonly terms: { leader: number; epoch: number }[] = []
   slots = 1000
   config: FetcherConfig
+  /** Bytes per second for the partitions that are throttled; none are at first. */
+  throttledRate = Infinity
+  readonly throttled = new Set<number>()
   fatal: Error | null = null
 
   private constructor(options: WorldOptions) {
@@ -63,6 +70,7 @@ export class World {
       brokerId: 1 as BrokerId,
       brokerEpoch: () => BROKER_EPOCH,
       config: () => this.config,
+      throttle: this.#throttle(),
       onFatal: error => {
         this.fatal ??= error
       },
@@ -145,6 +153,7 @@ export class World {
     const { terms } = this
     const topic = {
       topicId: TOPIC_ID,
+      configs: new Map<string, string>(),
       get partitions() {
         return terms.map((term, partition) => ({ ...term, partition, replicas: [1, 2, 3] }))
       },
@@ -156,9 +165,30 @@ export class World {
       metadata: { isAlone: true, image: { topicById: () => topic, topic: () => topic } },
       partitions: { get: (_topicId: unknown, partition: number) => led.get(partition)?.asHost() },
       fetchSessions,
+      throttle: new ReplicationThrottle({
+        clock: this.env.clock,
+        brokerId: broker,
+        config: () => BrokerConfig.of(),
+      }),
       purgatory: new Purgatory(this.env),
       endpoint: () => ({ host: 'h', port: 1 }),
     } as unknown as BrokerContext
+  }
+
+  #throttle(): CopyingThrottle {
+    const window = new RateWindow({ samples: 11, sampleMs: 1000 })
+    const isThrottled = ({ partition }: FollowedHost): boolean => this.throttled.has(partition)
+    const nowMs = (): number => this.env.clock.monotonicMs()
+    const msUntilBack = (): number => window.msUntil(this.throttledRate, nowMs())
+    return {
+      get msUntilBack() {
+        return msUntilBack()
+      },
+      holds: isThrottled,
+      record(host, bytes) {
+        if (isThrottled(host)) window.record(bytes, nowMs())
+      },
+    }
   }
 
   #after(ms: number): Promise<void> {
