@@ -12,6 +12,7 @@ import { type ClusterMetadata } from './cluster-metadata.ts'
 import { ControllerHost } from './controller-host.ts'
 import { type DataFolder } from './data-folder.ts'
 import { freshUuid } from './fresh-ids.ts'
+import { Isolation } from './isolation.ts'
 import { IsrWriter } from './isr-writer.ts'
 import { Membership } from './membership.ts'
 import { type PartitionHost } from './partition-host.ts'
@@ -45,6 +46,7 @@ export class ClusterNode {
   readonly peers: PeerMonitor
   readonly #options: ClusterNodeOptions
   readonly #isr: IsrWriter
+  readonly #isolation: Isolation
   #unsubscribe: (() => void) | null = null
 
   constructor(options: ClusterNodeOptions) {
@@ -93,6 +95,16 @@ export class ClusterNode {
       heartbeatMs: () => config().values['peer.heartbeat.interval.ms'],
       isLeaving: broker => metadata.image.brokers.state(broker)?.shuttingDown === true,
       onDead: broker => void this.#endLease(broker),
+      onJudged: (broker, verdict) => {
+        if (verdict === 'recovered') this.#relink(broker)
+        this.#isolation.judge()
+      },
+    })
+    this.#isolation = new Isolation({
+      env,
+      conditions: () => this.peers.conditions(),
+      withdraw: () => membership.withdraw(),
+      resume: () => membership.resume(),
     })
   }
 
@@ -123,6 +135,7 @@ export class ClusterNode {
 
   /** Hands over what it leads, for as long as that may take. */
   async leave(): Promise<void> {
+    this.#isolation.stop()
     const { values } = this.#options.config()
     if (values['controlled.shutdown.enable'])
       await this.membership.shutDown(values['controlled.shutdown.timeout.ms'])
@@ -138,6 +151,7 @@ export class ClusterNode {
 
   /** Copies nothing any more. */
   disconnect(): void {
+    this.#isolation.stop()
     this.#isr.close()
     this.#unsubscribe?.()
     this.#unsubscribe = null
@@ -178,6 +192,13 @@ export class ClusterNode {
     if (broker === this.#options.brokerId) return
     this.fetchers.brokerChanged(broker as BrokerId, address)
     this.peers.brokerChanged(broker as BrokerId, address)
+    this.#isolation.judge()
+  }
+
+  /** What was sent into a link that was cut is sent again late, and later the longer the cut was: a new link has no past. */
+  #relink(broker: BrokerId): void {
+    const registration = this.#options.metadata.image.brokers.get(broker)
+    if (registration !== undefined) this.fetchers.brokerChanged(broker, this.#addressOf(registration))
   }
 
   /** Of the listener that is meant for brokers; else of the first. */

@@ -35,6 +35,8 @@ const MARGIN = 0.1
 /** Renewals in a time to live. */
 const RENEWALS = 4
 const SHUTDOWN_RETRY_MS = 200
+/** How often one that has withdrawn looks whether it may come back. */
+const WITHDRAWN_LOOK_MS = 250
 
 interface Registration {
   readonly lease: LeaseId
@@ -54,6 +56,7 @@ export class Membership {
   #renewal: TimerHandle | null = null
   #registering: Promise<void> | null = null
   #unsubscribe: (() => void) | null = null
+  #isWithdrawn = false
   #isClosed = false
 
   constructor(options: MembershipOptions) {
@@ -131,6 +134,21 @@ export class Membership {
   }
 
   /**
+   * Ends the registration, and makes no other one before `resume`: this broker is there, but of no use to the others. It
+   * stops to serve at once.
+   */
+  withdraw(): void {
+    this.#isWithdrawn = true
+    this.#aliveUntilMs = Number.NEGATIVE_INFINITY
+    const { lease } = this
+    if (lease !== null) this.#revoke(lease).catch((error: unknown) => this.#fail(error))
+  }
+
+  resume(): void {
+    this.#isWithdrawn = false
+  }
+
+  /**
    * Stays registered no longer; `clean`: the registration is ended at once, else it ends with its lease, as after a
    * crash. Call it when nothing is served any more.
    */
@@ -153,6 +171,7 @@ export class Membership {
     const { env } = this.#options
     for (let attempt = 1; !this.#isClosed; attempt++) {
       try {
+        while (this.#isWithdrawn && !this.#isClosed) await this.#pauses.for(WITHDRAWN_LOOK_MS)
         if (await this.#tryRegister()) return
       } catch (error) {
         if (!isPassing(error)) throw error
@@ -244,6 +263,8 @@ export class Membership {
     env.log.info('This broker is registered', { brokerId, brokerEpoch: registration.brokerEpoch, ttlMs })
     this.#scheduleRenewal(registration, ttlMs)
     for (const listener of this.#registeredListeners) listener(registration.brokerEpoch)
+    // It was under way when this broker withdrew.
+    if (this.#isWithdrawn) this.withdraw()
   }
 
   // ------------------------------------------------------------------------------------------- staying
@@ -261,7 +282,7 @@ export class Membership {
     const sentAtMs = env.clock.monotonicMs()
     try {
       const ttlMs = await store.keepAlive(registration.lease)
-      if (this.#registration !== registration) return
+      if (this.#registration !== registration || this.#isWithdrawn) return
       this.#aliveUntilMs = Math.max(this.#aliveUntilMs, sentAtMs + ttlMs * (1 - MARGIN))
     } catch (error) {
       if (this.#registration !== registration) return

@@ -23,6 +23,8 @@ export interface PeerMonitorOptions {
   readonly isLeaving: (broker: BrokerId) => boolean
   /** Its process has ended; called at once, and once for each registration. */
   readonly onDead: (broker: BrokerId) => void
+  /** Something has become clear of a peer, or it is no longer registered. */
+  readonly onJudged: (broker: BrokerId, verdict: PeerVerdict) => void
 }
 
 /** Plain numbers that only grow. */
@@ -128,6 +130,11 @@ export class PeerMonitor {
 
   #pronounce({ broker, address, judge }: Peer, verdict: PeerVerdict | null): void {
     if (verdict === null) return
+    this.#tell(broker, address, judge, verdict)
+    this.#options.onJudged(broker, verdict)
+  }
+
+  #tell(broker: BrokerId, address: Address, judge: PeerJudge, verdict: PeerVerdict): void {
     const { log, clock } = this.#options.env
     const silentMs = Math.round(clock.monotonicMs() - judge.heardMs)
     const fields = { broker, address: `${address.host}:${address.port}`, silentMs }

@@ -17,6 +17,7 @@ async function start(t: Test) {
     brokerId: 1 as BrokerId,
     heartbeatMs: () => BEAT_MS,
     isLeaving: () => false,
+    onJudged: () => {},
     onDead: broker => dead.push(broker),
   })
   const peer = await ScriptedPeer.start(env, PEER)
