@@ -67,25 +67,28 @@ t.test('the rate is that of what a plain list of all samples would hold', async 
   )
 })
 
-t.test('quota is back at the time that is told, not more than a moment before, and in bounded time', async () => {
-  fc.assert(
-    fc.property(shapes, steps, fc.integer({ min: 0, max: 100_000 }), (shape, steps, limit) => {
-      const window = new RateWindow(shape)
-      let nowMs = 0
-      for (const { afterMs, bytes } of steps) {
-        nowMs += afterMs
-        window.record(bytes, nowMs)
-      }
-      const waitMs = window.msUntil(limit, nowMs)
-      if (waitMs === 0) return window.rate(nowMs) <= limit
-      if (waitMs > shape.samples * shape.sampleMs) return false
-      // Asked before: the rate only falls while nothing comes and nothing is forgotten, and whole milliseconds are waited.
-      const early = waitMs >= 2 && window.rate(nowMs + waitMs - 2) <= limit
-      return !early && window.rate(nowMs + waitMs) <= limit
-    }),
-    { numRuns: 500 },
-  )
-})
+t.test(
+  'quota is back at the time that is told, not more than a moment before, and in bounded time',
+  async () => {
+    fc.assert(
+      fc.property(shapes, steps, fc.integer({ min: 0, max: 100_000 }), (shape, steps, limit) => {
+        const window = new RateWindow(shape)
+        let nowMs = 0
+        for (const { afterMs, bytes } of steps) {
+          nowMs += afterMs
+          window.record(bytes, nowMs)
+        }
+        const waitMs = window.msUntil(limit, nowMs)
+        if (waitMs === 0) return window.rate(nowMs) <= limit
+        if (waitMs > shape.samples * shape.sampleMs) return false
+        // Asked before: the rate only falls while nothing comes and nothing is forgotten, and whole milliseconds are waited.
+        const early = waitMs >= 2 && window.rate(nowMs + waitMs - 2) <= limit
+        return !early && window.rate(nowMs + waitMs) <= limit
+      }),
+      { numRuns: 500 },
+    )
+  },
+)
 
 t.test('who waits as told never gets more than its rate and one piece, over any time', async () => {
   const pieces = fc.array(fc.integer({ min: 1, max: 5000 }), { minLength: 1, maxLength: 100 })
