@@ -79,6 +79,11 @@ t.test('topic configs are refused by name, with what was meant or why', t => {
   refused('retention.ms', '1h', 'Invalid value 1h for configuration retention.ms: Not a number of type LONG')
   refused('max.message.bytes', '2147483648', /Not a number of type INT/)
   refused('preallocate', 'yes', /either true or false/)
+  const throttled = 'leader.replication.throttled.replicas'
+  for (const wrong of ['0', '0:1,*', '0:1;1:1', 'a:1']) {
+    refused(throttled, wrong, /must be the literal '\*' or a list of replicas in the following format/)
+  }
+  for (const right of ['', '*', '0:1', '0:1, 12:3,0:2']) checkTopicConfig(throttled, right)
   checkTopicConfig('retention.ms', ' 5 ')
   t.end()
 })

@@ -289,3 +289,29 @@ test('a leader whose log starts inside of a batch sends all of it', {}, async (t
   t.same([log.start, log.end], [4, 9])
   t.same(log.describe(0), world.led(0).log.describe(0))
 })
+
+test(
+  'a throttled partition waits while the quota is used up, and holds up no other',
+  { partitions: 2, config: { maxBytes: 1000 } },
+  async (t, world) => {
+    world.throttledRate = 1000
+    world.throttled.add(0)
+    for (let batch = 0; batch < 8; batch++) world.led(0).produce(1, 'x'.repeat(900))
+    // Others have it all: this follower is behind.
+    world.led(0).highWatermark = 8
+    world.followAll()
+    await world.advance(100)
+    const early = world.followers[0]!.log.end
+    t.ok(early >= 1 && early <= 2, `${early} at once`)
+    const before = world.fetchers.counters.fetches
+    world.led(1).produce(3, 'b')
+    await world.advance(100)
+    t.equal(world.followers[1]!.log.end, 3)
+    await world.advance(3800)
+    const later = world.followers[0]!.log.end
+    t.ok(later >= 3 && later <= 6, `${later} after four seconds`)
+    t.ok(world.fetchers.counters.fetches - before < 40, 'it does not ask in vain')
+    await world.advance(6000)
+    t.same(ends(world), [8, 3])
+  },
+)
