@@ -117,7 +117,9 @@ export const CLUSTER_FAULTS: readonly (readonly [number, Fault])[] = [
   [
     1,
     (faults, _random, machine) => {
-      for (const each of faults.options.machines) if (each !== machine) each.kill()
+      const others = faults.options.machines.filter(each => each !== machine)
+      if (!others.every(each => faults.mayKill(each))) return 'leave all brokers alive'
+      for (const each of others) each.kill()
       return `kill all brokers but ${machine.brokerId}`
     },
   ],
@@ -127,6 +129,7 @@ export const CLUSTER_FAULTS: readonly (readonly [number, Fault])[] = [
       const one = machine.process
       const another = other(faults, random, machine)
       const forMs = seconds(random, 25)
+      if (!faults.mayKill(another)) return `leave broker ${another.brokerId} alive`
       one?.pause()
       faults.endAfter(forMs, () => one?.resume())
       another.kill()

@@ -33,8 +33,8 @@ export class Faults {
   readonly options: FaultOptions
   readonly #ending = new Set<() => void>()
   readonly #table: readonly (readonly [number, Fault])[]
-  /** Machines that have lost what they had not synced, and may not have it back yet. */
-  readonly #forgetful = new Set<Machine>()
+  /** Its disk has forgotten what it may not have got back yet. */
+  #forgetful: Machine | null = null
   #ended = false
 
   constructor(options: FaultOptions) {
@@ -66,16 +66,27 @@ export class Faults {
 
   /**
    * Whether the disk of this machine may forget now what was not synced: where records are acknowledged before they are
-   * on disk, as long as no other one has forgotten what it has not got back since.
+   * on disk, as long as every other copy of them is there. One that was merely killed counts as none until it is back in
+   * sync: nobody can tell its case from the other.
    */
   mayCutPower(machine: Machine): boolean {
-    const { isSoft, clusterState, machines } = this.options
-    if (!isSoft) return true
-    const areAllThere = machines.every(({ running }) => running !== null)
-    if (areAllThere && clusterState?.isWhole() === true) this.#forgetful.clear()
-    const isAlone = [...this.#forgetful].every(each => each === machine)
-    if (isAlone) this.#forgetful.add(machine)
-    return isAlone
+    if (!this.options.isSoft) return true
+    if (!this.#isWhole()) return false
+    this.#forgetful = machine
+    return true
+  }
+
+  /** Whether the broker of this machine may end without a word: the same promise, seen from the other side. */
+  mayKill(machine: Machine): boolean {
+    if (!this.options.isSoft || this.#isWhole()) return true
+    return this.#forgetful === null || this.#forgetful === machine
+  }
+
+  #isWhole(): boolean {
+    const { clusterState, machines } = this.options
+    const isWhole = machines.every(({ running }) => running !== null) && (clusterState === null || clusterState.isWhole())
+    if (isWhole) this.#forgetful = null
+    return isWhole
   }
 
   healAll(): void {
@@ -100,7 +111,8 @@ export class Faults {
 const FAULTS: readonly (readonly [number, Fault])[] = [
   [
     3,
-    (_, _random, machine) => {
+    (faults, _random, machine) => {
+      if (!faults.mayKill(machine)) return `leave broker ${machine.brokerId} alive`
       machine.kill()
       return `kill broker ${machine.brokerId}`
     },
