@@ -195,7 +195,10 @@ export class ClusterNode {
     this.#isolation.judge()
   }
 
-  /** What was sent into a link that was cut is sent again late, and later the longer the cut was: a new link has no past. */
+  /**
+   * What was sent into a link that was cut is sent again late, and later the longer the cut was: a new link has no
+   * past.
+   */
   #relink(broker: BrokerId): void {
     const registration = this.#options.metadata.image.brokers.get(broker)
     if (registration !== undefined) this.fetchers.brokerChanged(broker, this.#addressOf(registration))

@@ -451,7 +451,9 @@ export class ReplicaFetcher {
     this.#armRetry(partition.retryAtMs)
   }
 
-  /** While the quota is used up throttled partitions are not asked for, except those that have all that is committed. */
+  /**
+   * While the quota is used up throttled partitions are not asked for, except those that have all that is committed.
+   */
   #holdThrottled(): void {
     const { throttle, env } = this.#services
     const waitMs = Math.min(MAX_THROTTLE_MS, throttle.msUntilBack)

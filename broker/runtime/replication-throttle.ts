@@ -1,7 +1,7 @@
 /**
- * How fast this broker copies replicas that are throttled and not in sync (KIP-73): once as a leader that sends, once as
- * a follower that asks. The configs of topics say which replicas, those of the broker how fast. It counts and answers;
- * what is held back, and until when, is for those to say who send and ask.
+ * How fast this broker copies replicas that are throttled and not in sync (KIP-73): once as a leader that sends, once
+ * as a follower that asks. The configs of topics say which replicas, those of the broker how fast. It counts and
+ * answers; what is held back, and until when, is for those to say who send and ask.
  */
 import { type BrokerConfig } from '../config/broker-config.ts'
 import { type ThrottledReplicas } from '../config/replication-configs.ts'

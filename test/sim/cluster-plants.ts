@@ -1,7 +1,7 @@
 /**
- * Planted bugs of replication, of elections and of coordinators that move: known ones of brokers like this one, by their
- * number in the list of reliability. Each changes methods from the outside while it stands; no line of the broker knows
- * of them.
+ * Planted bugs of replication, of elections and of coordinators that move: known ones of brokers like this one, by
+ * their number in the list of reliability. Each changes methods from the outside while it stands; no line of the broker
+ * knows of them.
  */
 import { ClusterBrokers } from '../../broker/controller/image-brokers.ts'
 import { GroupShard } from '../../broker/group/group-shard.ts'

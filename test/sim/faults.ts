@@ -66,8 +66,8 @@ export class Faults {
 
   /**
    * Whether the disk of this machine may forget now what was not synced: where records are acknowledged before they are
-   * on disk, as long as every other copy of them is there. One that was merely killed counts as none until it is back in
-   * sync: nobody can tell its case from the other.
+   * on disk, as long as every other copy of them is there. One that was merely killed counts as none until it is back
+   * in sync: nobody can tell its case from the other.
    */
   mayCutPower(machine: Machine): boolean {
     if (!this.options.isSoft) return true
@@ -84,7 +84,8 @@ export class Faults {
 
   #isWhole(): boolean {
     const { clusterState, machines } = this.options
-    const isWhole = machines.every(({ running }) => running !== null) && (clusterState === null || clusterState.isWhole())
+    const isWhole =
+      machines.every(({ running }) => running !== null) && (clusterState === null || clusterState.isWhole())
     if (isWhole) this.#forgetful = null
     return isWhole
   }

@@ -4,7 +4,8 @@
  * machine; no line of the broker knows of them.
  *
  * What waits for transactions to have something to be planted in: 12 to 14, and 18. 25 is rarely seen: a buffer must be
- * used again while a window is full, and for a batch of the same length, else the checksum tells before anybody is hurt.
+ * used again while a window is full, and for a batch of the same length, else the checksum tells before anybody is
+ * hurt.
  */
 import { type Disk, type DiskFile, type Env } from '../../broker/env.ts'
 import { GroupShard } from '../../broker/group/group-shard.ts'

@@ -1,7 +1,7 @@
 /**
  * The replicas at rest: all of them in sync and equally long, and what lies in their files the same, byte for byte. Of
- * compacted logs, which each replica compacts for itself, the newest record of each key counts; that is the history's to
- * check, by reading from the leader.
+ * compacted logs, which each replica compacts for itself, the newest record of each key counts; that is the history's
+ * to check, by reading from the leader.
  */
 import { type PartitionHost } from '../../broker/runtime/partition-host.ts'
 import { type ClusterState } from './cluster-state.ts'

@@ -81,7 +81,8 @@ t.test(
         const waitMs = window.msUntil(limit, nowMs)
         if (waitMs === 0) return window.rate(nowMs) <= limit
         if (waitMs > shape.samples * shape.sampleMs) return false
-        // Asked before: the rate only falls while nothing comes and nothing is forgotten, and whole milliseconds are waited.
+        // Asked before: the rate only falls while nothing comes and nothing is forgotten, and whole milliseconds are
+        // waited.
         const early = waitMs >= 2 && window.rate(nowMs + waitMs - 2) <= limit
         return !early && window.rate(nowMs + waitMs) <= limit
       }),

@@ -1,6 +1,7 @@
 /**
  * Logs as simple as can be, and partitions made of them: one that leads, for the real fetch handler to read, and one
- * that follows, for the real fetchers to fill. The follower keeps the very bytes that it was given, as the tail cache does.
+ * that follows, for the real fetchers to fill. The follower keeps the very bytes that it was given, as the tail cache
+ * does.
  */
 
 import { LeaderEpochCache } from '../../../broker/log/leader-epochs.ts'

@@ -1,5 +1,6 @@
 /**
- * The processes of a cluster under test: etcd and brokers, each on its node of the network, with what can be done to it.
+ * The processes of a cluster under test: etcd and brokers, each on its node of the network, with what can be done to
+ * it.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -176,7 +176,9 @@ export class Machine {
   }
 }
 
-/** Whether a failure goes back to the disk or to the store being away, which the simulation has brought about itself. */
+/**
+ * Whether a failure goes back to the disk or to the store being away, which the simulation has brought about itself.
+ */
 function isOperational(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (cause instanceof DiskError && (cause.code === 'IO_ERROR' || cause.code === 'DISK_FULL')) return true
