@@ -20,8 +20,11 @@ function simulated(options: Parameters<typeof simulate>[0]): Promise<SimulationR
 
 t.setTimeout(120_000)
 
+/** Some of one broker alone, some of clusters; all of them short, as this runs with every run of the suite. */
+const SEEDS = [4, 5, 6]
+
 t.test('nothing that was promised is broken, whatever goes wrong', async t => {
-  for (let seed = 1; seed <= 5; seed++) {
+  for (const seed of SEEDS) {
     const { violation, simulatedMs, recordsAcked, recordsRead } = await simulated({ seed })
     t.equal(violation?.message, undefined, `npm run -s sim -- --from ${seed} --seeds 1 --trace`)
     t.ok(simulatedMs >= 600_000, 'ten minutes go by')
@@ -34,25 +37,33 @@ t.test('nothing that was promised is broken, whatever goes wrong', async t => {
 
 t.test('the same seed gives the same run, and is not changed by being looked at', async t => {
   const lines: string[] = []
-  const first = await simulated({ seed: 9 })
-  const second = await simulated({ seed: 9, trace: line => lines.push(line) })
+  const first = await simulated({ seed: 5 })
+  const second = await simulated({ seed: 5, trace: line => lines.push(line) })
+  t.ok(first.brokers > 1, 'of a cluster')
   t.equal(second.hash, first.hash)
   t.equal(second.events, first.events)
   t.ok(lines.length > 100)
-  const other = await simulated({ seed: 10 })
+  const other = await simulated({ seed: 4 })
   t.not(other.hash, first.hash)
 })
 
-const CANARIES = ['ack-before-sync', 'lost-directory-sync', 'commit-before-durable', 'sequence-check-off']
+/** Each with the seed that finds it soonest; if a change moves that, one of the next few must. */
+const CANARIES = [
+  { name: 'commit-before-durable', from: 1 },
+  { name: 'sequence-check-off', from: 1 },
+  { name: 'ack-before-sync', from: 13 },
+  { name: '3-fetch-without-epoch-check', from: 1 },
+]
+const WITHIN_SEEDS = 10
 
-for (const name of CANARIES) {
+for (const { name, from } of CANARIES) {
   t.test(`a planted bug is found: ${name}`, async t => {
     const plant = PLANTS.find(each => each.name === name)!
     const uproot = plant.plant?.() ?? (() => {})
     t.teardown(uproot)
     const { wrapEnv } = plant
     let found: string | undefined
-    for (let seed = 1; seed <= 20 && found === undefined; seed++) {
+    for (let seed = from; seed < from + WITHIN_SEEDS && found === undefined; seed++) {
       const { violation } = await simulated({ seed, ...(wrapEnv === undefined ? {} : { wrapEnv }) })
       found = violation?.check
     }
