@@ -85,14 +85,14 @@ t.test('a lock counts no longer when its holder was killed and nobody has looked
     return
   }
   const folder = t.testdir()
-  // Its child ends with the input, and who is stopped cannot ask how.
-  const parent = spawn('sh', ['-c', 'sh -c "read line" <&0 & echo $!; wait'])
+  // Who is stopped cannot ask how its child has ended.
+  const parent = spawn('sh', ['-c', 'sleep 600 & echo $!; wait'])
   t.teardown(() => parent.kill('SIGKILL'))
   const pid = Number((await once(parent.stdout, 'data'))[0])
   const state = (of: number) => /\) (\S)/.exec(readFileSync(`/proc/${of}/stat`, 'utf8'))?.[1]
   parent.kill('SIGSTOP')
   await until(() => state(parent.pid!) === 'T', 'the parent stands still')
-  parent.stdin.end()
+  process.kill(pid, 'SIGKILL')
   await until(() => state(pid) === 'Z', 'the child is over')
   writeFileSync(join(folder, '.lock'), `${pid} -\n`)
   await (await disk.lock(folder))()
