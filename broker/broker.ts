@@ -316,6 +316,8 @@ export class Broker {
     this.#started.push({ name: 'topics', stop: () => topics.stop() })
     if (node !== null) {
       node.connect()
+      // The image may show what this registration leads before this broker knows that the registration is its own.
+      node.membership.onRegistered(() => roles.applyAll())
       this.#started.push({ name: 'links to other brokers', stop: () => node.disconnect() })
     }
     await topics.start()
