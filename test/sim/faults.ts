@@ -35,6 +35,8 @@ export class Faults {
   readonly #table: readonly (readonly [number, Fault])[]
   /** Its disk has forgotten what it may not have got back yet. */
   #forgetful: Machine | null = null
+  /** How often each had started when all replicas were last seen in sync. */
+  readonly #livesWhenWhole = new Map<Machine, number>()
   #ended = false
 
   constructor(options: FaultOptions) {
@@ -66,28 +68,44 @@ export class Faults {
 
   /**
    * Whether the disk of this machine may forget now what was not synced: where records are acknowledged before they are
-   * on disk, as long as every other copy of them is there. One that was merely killed counts as none until it is back
-   * in sync: nobody can tell its case from the other.
+   * on disk, as long as every other copy of them is there. It need not be in sync any more, as nothing is committed
+   * without it that it lacks; but one that was merely killed counts as none until all are in sync again: nobody can
+   * tell its case from the other.
    */
   mayCutPower(machine: Machine): boolean {
     if (!this.options.isSoft) return true
-    if (!this.#isWhole()) return false
+    this.#lookWhetherWhole()
+    if (!this.#mayForget(machine)) return false
     this.#forgetful = machine
     return true
   }
 
   /** Whether the broker of this machine may end without a word: the same promise, seen from the other side. */
   mayKill(machine: Machine): boolean {
-    if (!this.options.isSoft || this.#isWhole()) return true
+    if (!this.options.isSoft) return true
+    this.#lookWhetherWhole()
     return this.#forgetful === null || this.#forgetful === machine
   }
 
-  #isWhole(): boolean {
+  #mayForget(machine: Machine): boolean {
+    const others = this.options.machines.filter(each => each !== machine)
+    const haveLived = others.every(
+      each => each.running !== null && each.lives === this.#livesWhenWhole.get(each),
+    )
+    return haveLived && (this.#forgetful === null || this.#forgetful === machine)
+  }
+
+  #lookWhetherWhole(): void {
     const { clusterState, machines } = this.options
-    const isWhole =
-      machines.every(({ running }) => running !== null) && (clusterState === null || clusterState.isWhole())
-    if (isWhole) this.#forgetful = null
-    return isWhole
+    const isUp = machines.every(({ running }) => running !== null)
+    if (!isUp || clusterState?.isWhole() === false) return
+    this.#forgetful = null
+    for (const machine of machines) this.#livesWhenWhole.set(machine, machine.lives)
+  }
+
+  /** Nothing may go wrong any more. */
+  get areOver(): boolean {
+    return this.#ended
   }
 
   healAll(): void {

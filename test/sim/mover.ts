@@ -13,12 +13,14 @@ import { type ClientMachine } from './world/client.ts'
 import { type SimProcess } from './world/process.ts'
 
 const TIMEOUT_MS = 10_000
+const OPTIONS = { target: 'controller', requestTimeoutMs: TIMEOUT_MS } as const
 
 export class MoverActor implements Actor {
   readonly machine: ClientMachine
   readonly #workload: Workload
   readonly #topics: readonly TopicPlan[]
   readonly #brokers: number
+  #cluster: Cluster | null = null
 
   constructor(machine: ClientMachine, workload: Workload, topics: readonly TopicPlan[], brokers: number) {
     this.machine = machine
@@ -35,6 +37,7 @@ export class MoverActor implements Actor {
       operationTimeoutMs: 2 * TIMEOUT_MS,
     })
     const cluster = new Cluster(config, env)
+    this.#cluster = cluster
     live(
       this.#workload,
       this.machine.name,
@@ -45,6 +48,17 @@ export class MoverActor implements Actor {
 
   isAtRest(): boolean {
     return true
+  }
+
+  /** Has the partition led by the first of the replicas that it has; content where that does not come about. */
+  handOver(topic: string, partition: number, replicas: readonly number[]): void {
+    const cluster = this.#cluster
+    if (cluster === null || this.machine.process === null) return
+    const work = async (): Promise<void> => {
+      await this.#move(cluster, topic, partition, replicas)
+      await this.#elect(cluster, [{ topic, partitions: [partition] }])
+    }
+    live(this.#workload, this.machine.name, work, () => {})
   }
 
   async #live(process: SimProcess, cluster: Cluster): Promise<void> {
@@ -66,21 +80,33 @@ export class MoverActor implements Actor {
     const { random } = this.machine
     const { topic, partitions, replicationFactor } = this.#topics[random.int(this.#topics.length)]!
     const partition = random.int(partitions)
-    const options = { target: 'controller', requestTimeoutMs: TIMEOUT_MS } as const
     if (random.int(3) === 0) {
       const topicPartitions = random.int(2) === 0 ? null : [{ topic, partitions: [partition] }]
-      const request = { electionType: 0, topicPartitions, timeoutMs: TIMEOUT_MS }
-      const { errorCode } = await cluster.request(API.ElectLeaders, request, options)
-      return `elect preferred leaders: ${errorName(errorCode)}`
+      return `elect preferred leaders: ${errorName(await this.#elect(cluster, topicPartitions))}`
     }
     const replicas = random.int(4) === 0 ? null : this.#pick(replicationFactor)
-    const request = {
-      timeoutMs: TIMEOUT_MS,
-      topics: [{ name: topic, partitions: [{ partitionIndex: partition, replicas }] }],
-    }
-    const { errorCode } = await cluster.request(API.AlterPartitionReassignments, request, options)
+    const errorCode = await this.#move(cluster, topic, partition, replicas)
     const where = replicas === null ? 'where it was' : replicas.join()
     return `move ${topic}-${partition} to ${where}: ${errorName(errorCode)}`
+  }
+
+  async #elect(
+    cluster: Cluster,
+    topicPartitions: { readonly topic: string; readonly partitions: number[] }[] | null,
+  ): Promise<number> {
+    const request = { electionType: 0, topicPartitions, timeoutMs: TIMEOUT_MS }
+    return (await cluster.request(API.ElectLeaders, request, OPTIONS)).errorCode
+  }
+
+  async #move(
+    cluster: Cluster,
+    topic: string,
+    partitionIndex: number,
+    replicas: readonly number[] | null,
+  ): Promise<number> {
+    const partitions = [{ partitionIndex, replicas: replicas === null ? null : [...replicas] }]
+    const request = { timeoutMs: TIMEOUT_MS, topics: [{ name: topic, partitions }] }
+    return (await cluster.request(API.AlterPartitionReassignments, request, OPTIONS)).errorCode
   }
 
   /** So many brokers, in any order; of three with three replicas only the order changes. */

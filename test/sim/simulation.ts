@@ -6,6 +6,7 @@ import { type Env } from '../../broker/env.ts'
 import { SeededRandom } from '../../broker/env-memory/random.ts'
 import { type MetaStore } from '../../broker/metastore/metastore.ts'
 import { AdministratorActor } from './administrator.ts'
+import { planAmbushes } from './ambush.ts'
 import { ClusterState } from './cluster-state.ts'
 import { Faults } from './faults.ts'
 import { History } from './history.ts'
@@ -64,7 +65,10 @@ class Simulation {
   readonly #scheduler = new Scheduler()
   readonly #history = new History()
   readonly #random: Readonly<
-    Record<'world' | 'network' | 'disk' | 'clients' | 'workload' | 'faults' | 'store', SeededRandom>
+    Record<
+      'world' | 'network' | 'disk' | 'clients' | 'workload' | 'faults' | 'store' | 'ambushes',
+      SeededRandom
+    >
   >
   readonly #network: SimNetwork
   readonly #plan: ClusterPlan
@@ -81,7 +85,7 @@ class Simulation {
   constructor(options: SimulationOptions) {
     this.#options = options
     const root = new SeededRandom(options.seed)
-    const [world, network, disk, clients, workload, faults, store] = Array.from({ length: 7 }, () =>
+    const [world, network, disk, clients, workload, faults, store, ambushes] = Array.from({ length: 8 }, () =>
       root.fork(),
     )
     this.#random = {
@@ -92,6 +96,7 @@ class Simulation {
       workload: workload!,
       faults: faults!,
       store: store!,
+      ambushes: ambushes!,
     }
     this.#plan = planCluster(new SeededRandom(options.seed ^ 0x5eed), options.brokers)
     this.#trace = options.trace === undefined ? null : (...what) => this.#say(...what)
@@ -116,7 +121,12 @@ class Simulation {
     this.#clusterState =
       this.#metaServer === null
         ? null
-        : new ClusterState(this.#metaServer, this.#machines, String(this.#plan.settings[0]!['cluster.id']))
+        : new ClusterState(
+            this.#metaServer,
+            this.#machines,
+            String(this.#plan.settings[0]!['cluster.id']),
+            error => this.#fail(error),
+          )
     this.#replicas =
       this.#clusterState === null ? null : new Replicas(this.#scheduler, this.#machines, this.#clusterState)
     this.#makeActors()
@@ -184,7 +194,10 @@ class Simulation {
     for (const actor of this.#actors.slice(1)) actor.start()
     const { faults, world } = this.#random
     // Some seeds know no misfortune at all: what goes wrong there is wrong by itself.
-    if (world.int(20) !== 0) this.#faults.plan(scheduler.nowMs, FAULTS_UNTIL_MS, 3000 + faults.int(40_000))
+    if (world.int(20) !== 0) {
+      this.#faults.plan(scheduler.nowMs, FAULTS_UNTIL_MS, 3000 + faults.int(40_000))
+      this.#planAmbushes()
+    }
     scheduler.run(FAULTS_UNTIL_MS)
     this.#faults.healAll()
     for (const actor of this.#actors) if (actor.machine.process === null) actor.start()
@@ -200,6 +213,25 @@ class Simulation {
       for (const machine of this.#machines) machine.cutPower(1000)
       this.#inspect()
     }
+  }
+
+  #planAmbushes(): void {
+    const state = this.#clusterState
+    if (state === null) return
+    const [settings] = this.#plan.settings
+    const mover = this.#actors.find(actor => actor instanceof MoverActor)
+    planAmbushes(
+      {
+        faults: this.#faults,
+        state,
+        random: this.#random.ambushes,
+        sessionMs: Number(settings!['broker.session.timeout.ms']),
+        lagMs: Number(settings!['replica.lag.time.max.ms']),
+        handOver: (...what) => mover?.handOver(...what),
+      },
+      this.#scheduler.nowMs,
+      FAULTS_UNTIL_MS,
+    )
   }
 
   /** All replicas are in sync, equally long, and the same. */
