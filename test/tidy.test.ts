@@ -120,6 +120,20 @@ t.test('no default exports', t => {
   t.end()
 })
 
+t.test('no dynamic import stands in a function that disposes of something', t => {
+  // The compiler moves what lies before an `await using`, and then leaves the names of files in such imports as they
+  // are: the command works from the sources, and not once it is built.
+  for (const file of production) {
+    visit(file.tree, node => {
+      if (!ts.isCallExpression(node) || node.expression.kind !== ts.SyntaxKind.ImportKeyword) return
+      const owner = ts.findAncestor(node, ts.isFunctionLike)
+      if (owner !== undefined && /\bawait using\b/.test(owner.getText(file.tree)))
+        t.fail(`${at(file, node)} imports beside an await using`)
+    })
+  }
+  t.end()
+})
+
 t.test('no import cycles', t => {
   const state = new Map<string, 'open' | 'done'>()
   const trail: string[] = []

@@ -66,11 +66,7 @@ export class BenchFailover extends BaseCommand {
     const progress = new Progress()
     try {
       await cluster.start()
-      const [{ Kafka }, { failoverWorkload }, report] = await Promise.all([
-        import('../../../client/index.ts'),
-        import('../../../perf/workload/failover.ts'),
-        import('../../../perf/report/failover.ts'),
-      ])
+      const { Kafka, failoverWorkload, report } = await loadWorkload()
       await using kafka = new Kafka({ brokers: cluster.bootstrap, clientId: 'sluice-bench' })
       await kafka.admin().createTopics({ topics: [{ topic: TOPIC, partitions: 1 }], signal: this.signal })
       const result = await failoverWorkload(kafka, cluster, {
@@ -102,4 +98,14 @@ export class BenchFailover extends BaseCommand {
     }
     if (this.signal.aborted) throw new CliError({ exitCode: ExitCode.INTERRUPTED, what: 'Interrupted.' })
   }
+}
+
+/** Only when it is run: other commands start sooner without. */
+async function loadWorkload() {
+  const [{ Kafka }, { failoverWorkload }, report] = await Promise.all([
+    import('../../../client/index.ts'),
+    import('../../../perf/workload/failover.ts'),
+    import('../../../perf/report/failover.ts'),
+  ])
+  return { Kafka, failoverWorkload, report }
 }
