@@ -103,8 +103,10 @@ export class AdministratorActor implements Actor {
   }
 
   async #lookAtGroup(admin: Admin, group: string): Promise<void> {
+    const { history } = this.#workload
+    const before = history.commitsOf(group)
     for (const { topic, partition, offset } of await admin.fetchOffsets({ groupId: group }))
-      this.#workload.history.committed(group, topic, partition, offset)
+      history.committed(group, topic, partition, offset, before)
   }
 
   async #change(admin: Admin): Promise<void> {

@@ -88,7 +88,10 @@ function deafToItsIsr(options: AmbushOptions): string {
   return 'the next leader that lets somebody in does not hear of it'
 }
 
-/** A leader that its heir does not follow for a while is relieved by it; soon after, the heir dies. */
+/**
+ * A leader that its heir does not follow for a while is relieved by it; soon after, the heir dies. Where the old leader
+ * leads again, it may be left alone and die as well.
+ */
 function twoFailovers(options: AmbushOptions): string {
   const { faults, state, random, lagMs } = options
   const led = someLed(options)
@@ -112,9 +115,25 @@ function twoFailovers(options: AmbushOptions): string {
     faults.endAfter(20 + random.int(random.int(2) === 0 ? 300 : 3000), () =>
       kill(options, machineOf(options, heir)),
     )
+    if (random.int(2) === 0) leadAlone(options, after, leader)
     return true
   })
   return `broker ${heir} relieves broker ${leader} of ${name}-${partition}, and dies`
+}
+
+/** The next time that this broker leads, no other one hears of it, and it dies. */
+function leadAlone(options: AmbushOptions, { topicId, partition }: PartitionState, broker: number): void {
+  const { faults, state, random } = options
+  state.when(20_000, (before, after) => {
+    const isMeant = after.topicId === topicId && after.partition === partition
+    if (faults.areOver || !isMeant || before.leader === broker || after.leader !== broker) return false
+    const leader = machineOf(options, broker)
+    const forMs = 200 + random.int(4000)
+    for (const other of faults.options.machines)
+      if (other !== leader) part(options, leader.host, other.host, forMs)
+    faults.endAfter(forMs, () => kill(options, leader))
+    return true
+  })
 }
 
 /** All others lose their registrations; then the one that is left loses its power. */
@@ -131,6 +150,16 @@ function lastOneFalls(options: AmbushOptions): string {
     if (!faults.areOver && faults.mayCutPower(last)) last.cutPower(20 + random.int(2000))
   })
   return `all but broker ${last.brokerId} lose the store for ${forMs} ms, and it loses power`
+}
+
+/** A leader loses its power and is back before anybody has noticed. */
+function blink(options: AmbushOptions): string {
+  const led = someLed(options)
+  if (led === null) return 'nobody leads'
+  const leader = machineOf(options, led.leader)
+  if (!options.faults.mayCutPower(leader)) return 'leave the power on'
+  leader.cutPower(5 + options.random.int(200))
+  return `broker ${led.leader} loses its power for a moment`
 }
 
 /** A coordinator of groups does not hear what becomes of it; clients that know it still reach it. */
@@ -164,4 +193,5 @@ const AMBUSHES: readonly Ambush[] = [
   lastOneFalls,
   deafCoordinator,
   lateController,
+  blink,
 ]

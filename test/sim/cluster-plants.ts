@@ -95,17 +95,22 @@ export const CLUSTER_PLANTS: readonly Plant[] = [
   {
     // What was known of a follower outlives its being taken away and given back.
     name: '6-stale-follower-state',
-    plant: () =>
-      replace(
-        InSyncReplicas.prototype,
-        'begin',
-        original =>
-          function (this: InSyncReplicas, replicas, nowMs) {
-            // It has led before: it goes on with what it knows, in the new epoch too.
-            if (this.isr.length === 0) original.call(this, replicas, nowMs)
-            else this.update({ ...replicas, partitionEpoch: 0 }, nowMs)
-          },
-      ),
+    plant: () => {
+      const undo = [
+        replace(
+          InSyncReplicas.prototype,
+          'begin',
+          original =>
+            function (this: InSyncReplicas, replicas, nowMs) {
+              // It has led before: it goes on with what it knows, in the new epoch too.
+              if (this.isr.length === 0) original.call(this, replicas, nowMs)
+              else this.update({ ...replicas, partitionEpoch: 0 }, nowMs)
+            },
+        ),
+        replace(InSyncReplicas.prototype, 'end', () => () => {}),
+      ]
+      return () => undo.forEach(each => void each())
+    },
   },
   {
     // KIP-903: a broker that comes back quickly is taken for the one that it was.

@@ -170,20 +170,35 @@ export class History {
     this.#advance(progress, this.#of(record.topic, record.partition))
   }
 
-  /** `committed` was asked for and answered, between two moments in which no other answer came. */
-  committed(group: string, topic: string, partition: number, committed: number): void {
+  /** What is known to be committed, by topic and partition: whoever asks from now on must not be told less. */
+  commitsOf(group: string): ReadonlyMap<string, number> {
+    const commits = new Map<string, number>()
+    for (const [name, { committed }] of this.#groups)
+      if (name.startsWith(`${group}/`)) commits.set(name.slice(group.length + 1), committed)
+    return commits
+  }
+
+  /** Somebody was told this, who asked when `before` was known. */
+  committed(
+    group: string,
+    topic: string,
+    partition: number,
+    committed: number,
+    before: ReadonlyMap<string, number>,
+  ): void {
     if (committed < 0) committed = 0
     const history = this.#partitions.get(`${topic}-${partition}`)
     if (history === undefined) return
     const progress = this.#progress(group, topic, partition)
     this.#advance(progress, history)
-    if (committed < progress.committed) {
+    const known = before.get(`${topic}-${partition}`) ?? 0
+    if (committed < known) {
       throw new Violation(
         'group-offset-back',
-        `group ${group} had committed ${progress.committed} of ${history.name}, now it is ${committed}`,
+        `group ${group} had committed ${known} of ${history.name}, now it is ${committed}`,
       )
     }
-    progress.committed = committed
+    progress.committed = Math.max(progress.committed, committed)
     if (committed > progress.upTo) {
       throw new Violation(
         'group-skipped',

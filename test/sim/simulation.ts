@@ -13,6 +13,7 @@ import { History } from './history.ts'
 import { Inspection } from './inspection.ts'
 import { Invariants } from './invariants.ts'
 import { MoverActor } from './mover.ts'
+import { ObserverActor } from './observer.ts'
 import { type ClusterPlan, planCluster, type TopicPlan } from './plan.ts'
 import { Replicas } from './replicas.ts'
 import { type Actor, MemberActor, ProducerActor, ReaderActor, type Workload } from './workload.ts'
@@ -135,7 +136,7 @@ class Simulation {
       random: this.#random.faults,
       network: this.#network,
       machines: this.#machines,
-      clients: this.#actors.map(({ machine }) => machine),
+      clients: this.#actors.filter(actor => !(actor instanceof ObserverActor)).map(({ machine }) => machine),
       metaServer: this.#metaServer,
       clusterState: this.#clusterState,
       isSoft: this.#plan.topics.some(({ flushed }) => !flushed),
@@ -403,6 +404,7 @@ class Simulation {
         this.#actors.push(new MemberActor({ machine, workload, topics: plain, group, protocol, instance }))
       }
     }
+    if (brokers > 1) this.#actors.push(new ObserverActor(this.#client('observer'), workload, groups))
   }
 
   #client(name: string): ClientMachine {
