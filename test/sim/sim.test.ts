@@ -52,7 +52,8 @@ const CANARIES = [
   { name: 'commit-before-durable', from: 1 },
   { name: 'sequence-check-off', from: 1 },
   { name: 'ack-before-sync', from: 13 },
-  { name: '3-fetch-without-epoch-check', from: 1 },
+  { name: '16-old-coordinator-answers', from: 1 },
+  { name: '23-controller-after-its-term', from: 1 },
 ]
 const WITHIN_SEEDS = 10
 
