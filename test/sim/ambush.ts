@@ -142,6 +142,7 @@ function lastOneFalls(options: AmbushOptions): string {
   const led = someLed(options)
   if (led === null) return 'nobody leads'
   const last = machineOf(options, led.leader)
+  faults.lookWhetherWhole()
   const { machines, metaServer } = faults.options
   const goneMs = sessionMs + 1500 + random.int(3000)
   const forMs = goneMs + 2000 + random.int(15_000)

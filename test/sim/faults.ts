@@ -74,7 +74,7 @@ export class Faults {
    */
   mayCutPower(machine: Machine): boolean {
     if (!this.options.isSoft) return true
-    this.#lookWhetherWhole()
+    this.lookWhetherWhole()
     if (!this.#mayForget(machine)) return false
     this.#forgetful = machine
     return true
@@ -83,7 +83,7 @@ export class Faults {
   /** Whether the broker of this machine may end without a word: the same promise, seen from the other side. */
   mayKill(machine: Machine): boolean {
     if (!this.options.isSoft) return true
-    this.#lookWhetherWhole()
+    this.lookWhetherWhole()
     return this.#forgetful === null || this.#forgetful === machine
   }
 
@@ -95,7 +95,8 @@ export class Faults {
     return haveLived && (this.#forgetful === null || this.#forgetful === machine)
   }
 
-  #lookWhetherWhole(): void {
+  /** Call it where much may be out of sync soon: what is whole now counts as there until it dies. */
+  lookWhetherWhole(): void {
     const { clusterState, machines } = this.options
     const isUp = machines.every(({ running }) => running !== null)
     if (!isUp || clusterState?.isWhole() === false) return
