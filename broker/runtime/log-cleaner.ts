@@ -6,6 +6,7 @@ import { type Env, type TimerHandle } from '../env.ts'
 import { SIPHASH_KEY_BYTES } from '../log/compaction/siphash.ts'
 import { CleanerPace } from './cleaner-pace.ts'
 import { type PartitionCompaction } from './partition-compaction.ts'
+import { type PartitionHost } from './partition-host.ts'
 
 export interface CleanerConfig {
   /** log.cleaner.enable */
@@ -35,11 +36,13 @@ export interface LogCleanerOptions {
   readonly env: Pick<Env, 'clock' | 'timers' | 'random' | 'log'>
   /** As of now. */
   readonly config: () => CleanerConfig
-  readonly partitions: () => Iterable<{ readonly compaction: PartitionCompaction }>
+  readonly partitions: () => Iterable<PartitionHost>
   /** Counts up whenever somebody produces. */
   readonly writes: () => number
   /** Makes durable how far each log was compacted. */
   readonly saveOffsets: () => Promise<void>
+  /** Resolves when the leader epochs of that partition are on disk: its batches may be the last that tell of them. */
+  readonly saveEpochs: (partition: PartitionHost) => Promise<void>
 }
 
 const SHORTEST_BACKOFF_MS = 10
@@ -89,14 +92,17 @@ export class LogCleaner {
 
   /** False: there is nothing to do. */
   async #cleanDirtiest(): Promise<boolean> {
-    const { env, partitions, config, saveOffsets } = this.#options
-    let best: { compaction: PartitionCompaction; dirtyRatio: number } | null = null
-    for (const { compaction } of partitions()) {
+    const { env, partitions, config, saveOffsets, saveEpochs } = this.#options
+    let best: { partition: PartitionHost; compaction: PartitionCompaction; dirtyRatio: number } | null = null
+    for (const partition of partitions()) {
+      const { compaction } = partition
       const dirtyRatio = compaction.plan()?.dirtyRatio ?? -1
-      if (dirtyRatio > (best?.dirtyRatio ?? -1)) best = { compaction, dirtyRatio }
+      if (dirtyRatio > (best?.dirtyRatio ?? -1)) best = { partition, compaction, dirtyRatio }
     }
-    const plan = best?.compaction.plan() ?? null
-    if (best === null || plan === null) return false
+    if (best === null) return false
+    await saveEpochs(best.partition)
+    const plan = best.compaction.plan()
+    if (plan === null) return false
     const { dedupeBytes, loadFactor, ioBytes } = config()
     const before = best.compaction.cleanedTo
     const isClean = await best.compaction.run(plan, {

@@ -126,6 +126,7 @@ export class PartitionManager {
       partitions: () => this.hosts(),
       writes: () => this.#services.scheduler.writes,
       saveOffsets: () => this.#checkpoints.saveCleanedOffsets(),
+      saveEpochs: host => this.#checkpoints.saveEpochs(host),
     })
     this.#services = {
       clock,
