@@ -58,13 +58,13 @@ export class RollSnapshots {
   }
 
   /** What begins there was not written. */
-  dropBeyond(endOffset: Offset): void {
+  dropBeyond(endOffset: Offset | -1): void {
     this.#waiting = this.#waiting.filter(({ offset }) => offset <= endOffset)
   }
 
   /** The log was cut, and the files of snapshots beyond `endOffset` went with it; -1: all of them. */
   wasCut(endOffset: Offset | -1): void {
-    this.#waiting = this.#waiting.filter(({ offset }) => offset <= endOffset)
+    this.dropBeyond(endOffset)
     if (this.#newestOffset > endOffset) this.#newestOffset = -1
   }
 }

@@ -1,17 +1,5 @@
 /** Transcripts of the replica: each test is a story, read from top to bottom. */
-import t from 'tap'
-import { ScriptedReplica, type ScriptOptions } from './script.ts'
-
-function story(name: string, script: string, options: ScriptOptions = {}): void {
-  t.test(name, t => {
-    const lines = script
-      .split('\n')
-      .map(line => (/^\s*[>?#]/.test(line) || line.trim() === '' ? line.trim() : `  ${line.trim()}`))
-      .join('\n')
-    t.equal(new ScriptedReplica(options).run(lines), lines)
-    t.end()
-  })
-}
+import { story } from './script.ts'
 
 story(
   'acks=all is answered when the batch is on disk, acks=1 when it is written, acks=0 at once',

@@ -1,17 +1,5 @@
 /** Transcripts of replicas that replicate: leaders that count, followers that follow, and what neither may do. */
-import t from 'tap'
-import { ScriptedReplica, type ScriptOptions } from './script.ts'
-
-function story(name: string, script: string, options: ScriptOptions = {}): void {
-  t.test(name, t => {
-    const lines = script
-      .split('\n')
-      .map(line => (/^\s*[>?#]/.test(line) || line.trim() === '' ? line.trim() : `  ${line.trim()}`))
-      .join('\n')
-    t.equal(new ScriptedReplica(options).run(lines), lines)
-    t.end()
-  })
-}
+import { story } from './script.ts'
 
 story(
   'the high watermark waits for every in-sync replica, and for those proposed',

@@ -6,6 +6,7 @@
  *     append 0..2 epoch 1
  *     timer 30000
  */
+import t from 'tap'
 import { DEFAULT_LOG_CONFIG, type LogConfig } from '../../../broker/log/config.ts'
 import { LogState } from '../../../broker/log/log-state.ts'
 import { ProducerState } from '../../../broker/log/producer-state.ts'
@@ -273,4 +274,16 @@ function configOf(named: ReadonlyMap<string, string>): Partial<LogConfig> {
       value === 'true' ? true : value === 'false' ? false : Number(value),
     ]),
   )
+}
+
+/** A test that is such a script: its effects and states must be those that really follow. */
+export function story(name: string, script: string, options: ScriptOptions = {}): void {
+  t.test(name, t => {
+    const lines = script
+      .split('\n')
+      .map(line => (/^\s*[>?#]/.test(line) || line.trim() === '' ? line.trim() : `  ${line.trim()}`))
+      .join('\n')
+    t.equal(new ScriptedReplica(options).run(lines), lines)
+    t.end()
+  })
 }
