@@ -54,6 +54,15 @@ export class Child {
     await this.#ended
   }
 
+  /** The process does nothing (SIGSTOP) until it goes on (SIGCONT), or is killed. */
+  halt(): void {
+    this.#process.kill('SIGSTOP')
+  }
+
+  resume(): void {
+    this.#process.kill('SIGCONT')
+  }
+
   /** SIGTERM, and SIGKILL where that is not heard. Resolves when it has ended. */
   async stop(): Promise<void> {
     if (
@@ -64,6 +73,8 @@ export class Child {
       return
     const gone = once(this.#process, 'close')
     this.#process.kill('SIGTERM')
+    // One that is halted hears nothing else.
+    this.#process.kill('SIGCONT')
     const timer = setTimeout(() => this.#process.kill('SIGKILL'), LONGEST_STOP_MS)
     await gone
     clearTimeout(timer)

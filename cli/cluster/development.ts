@@ -81,6 +81,14 @@ export class DevelopmentCluster {
     await this.#startBroker(id, port)
   }
 
+  halt(id: number): void {
+    this.#handle(id).child.halt()
+  }
+
+  resume(id: number): void {
+    this.#handle(id).child.resume()
+  }
+
   #handle(id: number): BrokerHandle {
     const handle = this.#brokers.find(each => each.id === id)
     if (handle === undefined) throw new Error(`there is no broker ${id}`)

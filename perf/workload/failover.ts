@@ -1,7 +1,7 @@
 /**
- * How long writing stands still when the leader of a partition dies: a writer sends a record every millisecond, the
- * process of the leader is killed, and the longest time between two acknowledgements around that moment is the gap. The
- * cluster must be one whose brokers the caller can kill and start again.
+ * How long writing stands still when the leader of a partition dies or hangs: a writer sends a record every millisecond,
+ * the process of the leader is killed or halted, and the longest time between two acknowledgements around that moment is
+ * the gap. The cluster must be one to whose brokers the caller can do that, and undo it.
  */
 import { cpus } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,26 +12,34 @@ export interface FailoverCluster {
   kill(broker: number): Promise<void>
   /** Resolves when the broker answers again. */
   restart(broker: number): Promise<void>
+  /** Its process does nothing from now on (SIGSTOP), and its connections stay open. */
+  halt(broker: number): void
+  /** It goes on. */
+  resume(broker: number): void
 }
+
+/** kill: the kernel closes its connections at once. halt: nothing but silence tells. */
+export type FailoverFault = 'kill' | 'halt'
 
 export interface FailoverOptions {
   readonly topic: string
-  readonly kills: number
+  readonly fault: FailoverFault
+  readonly faults: number
   /** Between two records. */
   readonly everyMs: number
   readonly acks: 'all' | 1
   readonly signal: AbortSignal
-  readonly onKill: (kill: FailoverKill, index: number) => void
+  readonly onGap: (gap: FailoverGap, index: number) => void
 }
 
-export interface FailoverKill {
-  /** Broker that was killed. */
+export interface FailoverGap {
+  /** Broker that was killed or halted. */
   readonly leader: number
   /** Broker that led when writing went on. */
   readonly newLeader: number
   /** From the last acknowledgement before the pause to the first one after it. */
   readonly gapMs: number
-  /** Until all replicas were in sync again, from the restart. */
+  /** Until all replicas were in sync again, since the broker before was back. */
   readonly catchUpMs: number
 }
 
@@ -40,8 +48,13 @@ export interface FailoverResult {
   readonly startedAt: string
   readonly node: string
   readonly machine: string
-  readonly options: { readonly kills: number; readonly everyMs: number; readonly acks: 'all' | 1 }
-  readonly kills: readonly FailoverKill[]
+  readonly options: {
+    readonly fault: FailoverFault
+    readonly faults: number
+    readonly everyMs: number
+    readonly acks: 'all' | 1
+  }
+  readonly gaps: readonly FailoverGap[]
   /** Of the gaps, in milliseconds. */
   readonly p50: number
   readonly p99: number
@@ -66,10 +79,10 @@ export async function failoverWorkload(
   const writer = new Writer(kafka, options)
   const admin = kafka.admin()
   const partition = async () => (await admin.describeTopics({ topics: [options.topic] }))[0]!.partitions[0]!
-  const kills: FailoverKill[] = []
+  const gaps: FailoverGap[] = []
   try {
     writer.start()
-    for (let index = 0; index < options.kills; index++) {
+    for (let index = 0; index < options.faults; index++) {
       const inSync = async (): Promise<boolean> => {
         const { isr, replicas, leader } = await partition()
         return leader >= 0 && isr.length === replicas.length
@@ -79,30 +92,33 @@ export async function failoverWorkload(
       const catchUpMs = performance.now() - backMs
       await writer.flows(options.signal)
       const { leader } = await partition()
-      const killedMs = performance.now()
-      await cluster.kill(leader)
-      await writer.flows(options.signal, killedMs)
-      const gapMs = writer.longestGapSince(killedMs)
+      const brokenMs = performance.now()
+      if (options.fault === 'kill') await cluster.kill(leader)
+      else cluster.halt(leader)
+      await writer.flows(options.signal, brokenMs)
+      const gapMs = writer.longestGapSince(brokenMs)
       const after = await partition()
-      await cluster.restart(leader)
-      const kill = { leader, newLeader: after.leader, gapMs, catchUpMs }
-      kills.push(kill)
-      options.onKill(kill, index)
+      if (options.fault === 'kill') await cluster.restart(leader)
+      else cluster.resume(leader)
+      const gap = { leader, newLeader: after.leader, gapMs, catchUpMs }
+      gaps.push(gap)
+      options.onGap(gap, index)
     }
   } finally {
     await writer.stop()
   }
-  const gaps = kills.map(({ gapMs }) => gapMs).sort((a, b) => a - b)
+  const sorted = gaps.map(({ gapMs }) => gapMs).sort((a, b) => a - b)
+  const { fault, faults, everyMs, acks } = options
   return {
     kind: 'failover',
     startedAt,
     node: process.versions.node,
     machine: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`,
-    options: { kills: options.kills, everyMs: options.everyMs, acks: options.acks },
-    kills,
-    p50: atPercentile(gaps, 50),
-    p99: atPercentile(gaps, 99),
-    max: gaps.at(-1) ?? Number.NaN,
+    options: { fault, faults, everyMs, acks },
+    gaps,
+    p50: atPercentile(sorted, 50),
+    p99: atPercentile(sorted, 99),
+    max: sorted.at(-1) ?? Number.NaN,
     records: writer.acknowledged,
     errors: writer.errors,
   }

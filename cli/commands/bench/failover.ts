@@ -15,18 +15,25 @@ import { Progress, paint, say } from '../../terminal.ts'
 const TOPIC = 'sluice-bench-failover'
 
 export class BenchFailover extends BaseCommand {
-  static override readonly summary = 'Measure how long writing stands still when a leader dies'
+  static override readonly summary = 'Measure how long writing stands still when a leader dies or hangs'
   static override readonly description =
     'Starts a cluster of its own on this machine (etcd must be installed), writes a record every millisecond, kills the ' +
-    'process of the leader (kill -9) again and again, and measures the longest time between two acknowledgements ' +
-    'around each kill.'
+    'process of the leader (kill -9) again and again, or halts it (SIGSTOP), and measures the longest time between two ' +
+    'acknowledgements around that. A dead broker is noticed at once; one that hangs only when its session ends: ' +
+    '--set broker.session.timeout.ms=MS says how soon.'
   static override readonly examples = [
     '$ sluice bench failover',
-    '$ sluice bench failover --kills 50 --report failover.html',
+    '$ sluice bench failover --faults 50 --report failover.html',
+    '$ sluice bench failover --fault halt --faults 5',
   ]
   static override readonly flags = {
     ...outputFlags,
-    kills: integer({ min: 1, default: 20, helpValue: 'N', description: 'how often the leader is killed' }),
+    fault: option({
+      options: ['kill', 'halt'] as const,
+      default: 'kill' as const,
+      description: 'what is done to the leader',
+    })(),
+    faults: integer({ min: 1, default: 20, helpValue: 'N', description: 'how often' }),
     brokers: integer({ min: 2, max: 15, default: 3, helpValue: 'N', description: 'brokers of the cluster' }),
     acks: option({
       options: ['all', '1'] as const,
@@ -71,12 +78,13 @@ export class BenchFailover extends BaseCommand {
       await kafka.admin().createTopics({ topics: [{ topic: TOPIC, partitions: 1 }], signal: this.signal })
       const result = await failoverWorkload(kafka, cluster, {
         topic: TOPIC,
-        kills: flags.kills,
+        fault: flags.fault,
+        faults: flags.faults,
         everyMs: flags.every,
         acks: flags.acks === '1' ? 1 : 'all',
         signal: this.signal,
-        onKill: ({ gapMs }, index) =>
-          progress.update(() => `kill ${index + 1} of ${flags.kills}: ${gapMs.toFixed(0)} ms`),
+        onGap: ({ gapMs }, index) =>
+          progress.update(() => `${flags.fault} ${index + 1} of ${flags.faults}: ${gapMs.toFixed(0)} ms`),
       })
       progress.done()
       if (settings.output === 'json' || settings.output === 'yaml') {

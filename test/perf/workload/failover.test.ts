@@ -18,14 +18,14 @@ t.test('a percentile is one of the values', async t => {
   t.ok(Number.isNaN(atPercentile([], 50)))
 })
 
-t.test('the report shows every kill', async t => {
+t.test('the report shows every fault', async t => {
   const result: FailoverResult = {
     kind: 'failover',
     startedAt: '2024-05-06T07:08:09.000Z',
     node: '20.0.0',
     machine: '2 x <CPU>',
-    options: { kills: 2, everyMs: 1, acks: 'all' },
-    kills: [
+    options: { fault: 'kill', faults: 2, everyMs: 1, acks: 'all' },
+    gaps: [
       { leader: 2, newLeader: 3, gapMs: 210, catchUpMs: 0 },
       { leader: 3, newLeader: 1, gapMs: 150, catchUpMs: 12 },
     ],
