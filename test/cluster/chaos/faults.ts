@@ -97,6 +97,20 @@ const partition: Make = (cluster, random, lastsMs) => {
   }
 }
 
+/** What one broker sends gets through slowly, late, and in part not at all. */
+const slow: Make = (cluster, random, lastsMs) => {
+  const { name } = cluster.brokers[random.int(cluster.brokers.length)]!
+  const kilobitsPerSecond = 200 * 2 ** random.int(5)
+  const queueMs = 100 * 2 ** random.int(5)
+  return {
+    name: `slow link of ${name}, ${kilobitsPerSecond} kbit/s with a queue of ${queueMs} ms, for ${lastsMs} ms`,
+    isMinor: true,
+    lastsMs,
+    begin: () => Promise.resolve(cluster.network.slow(name, kilobitsPerSecond, queueMs)),
+    end: () => Promise.resolve(cluster.network.heal()),
+  }
+}
+
 /** How often each kind is drawn. */
 const KINDS = {
   kill: [kill, 2],
@@ -105,6 +119,7 @@ const KINDS = {
   etcd: [killEtcd, 1],
   all: [killAll, 1],
   partition: [partition, 4],
+  slow: [slow, 2],
 } as const satisfies Record<string, readonly [Make, number]>
 
 export type FaultKind = keyof typeof KINDS
@@ -118,7 +133,11 @@ export interface Drawing {
 
 export function drawFault(cluster: ChaosCluster, random: SeededRandom, drawing: Drawing = {}): Fault {
   const { kinds: wanted = FAULT_KINDS, longestMs = LONGEST_MS } = drawing
-  const possible = wanted.filter(kind => kind !== 'partition' || cluster.network.limits === null)
+  const { limits, slowLimits } = cluster.network
+  const impossible = new Set<FaultKind>()
+  if (limits !== null) impossible.add('partition')
+  if (slowLimits !== null) impossible.add('slow')
+  const possible = wanted.filter(kind => !impossible.has(kind))
   const kinds = possible.flatMap(kind => Array.from({ length: KINDS[kind][1] }, () => KINDS[kind][0]))
   const lastsMs = Math.min(longestMs, SHORTEST_MS + random.int(LONGEST_MS - SHORTEST_MS))
   return kinds[random.int(kinds.length)]!(cluster, random, lastsMs)

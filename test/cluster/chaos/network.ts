@@ -1,8 +1,8 @@
 /**
  * The network between the nodes of a cluster under test. With network namespaces (Linux, root) every node has an
  * address of its own on a bridge, and packets from one to another can be lost in either direction, silently, as on a
- * broken link: the sender is given a neighbour that does not exist. Without them all nodes are on the loopback, and
- * nothing can be cut.
+ * broken link: the sender is given a neighbour that does not exist. What a node sends can be held up too, as by a link
+ * that is too thin for it. Without namespaces all nodes are on the loopback, and nothing can be cut.
  */
 import { spawnSync } from 'node:child_process'
 import { createServer } from 'node:net'
@@ -10,6 +10,8 @@ import { createServer } from 'node:net'
 export interface ChaosNetwork {
   /** Why links cannot be cut here; null: they can. */
   readonly limits: string | null
+  /** Why links cannot be made slow here; null: they can. */
+  readonly slowLimits: string | null
   /** Where a node is; clients reach it there too. */
   host(node: string): string
   port(node: string): number
@@ -17,7 +19,12 @@ export interface ChaosNetwork {
   command(node: string, program: string, args: readonly string[]): { program: string; args: string[] }
   /** Packets from one node to the other are lost from now on. */
   cut(from: string, to: string): void
-  /** All links are whole again. */
+  /**
+   * What the node sends leaves at this rate from now on. It waits in one queue, for up to so many milliseconds; what
+   * would wait longer is lost.
+   */
+  slow(node: string, kilobitsPerSecond: number, queueMs: number): void
+  /** All links are whole and fast again. */
   heal(): void
   close(): void
 }
@@ -46,10 +53,12 @@ const NOBODY = '02:00:00:00:de:ad'
 
 class NamespaceNetwork implements ChaosNetwork {
   readonly limits = null
+  readonly slowLimits: string | null
   readonly #tag = (process.pid % 4096).toString(16)
   readonly #subnet = `10.77.${process.pid % 256}`
   readonly #nodes: readonly string[]
   #cuts: { readonly namespace: string; readonly address: string }[] = []
+  #slow: string[] = []
 
   constructor(nodes: readonly string[]) {
     this.#nodes = nodes
@@ -67,6 +76,16 @@ class NamespaceNetwork implements ChaosNetwork {
       ip('-n', namespace, 'link', 'set', 'eth0', 'up')
       ip('-n', namespace, 'link', 'set', 'lo', 'up')
     }
+    this.slowLimits = this.#slowProblem()
+  }
+
+  #slowProblem(): string | null {
+    const namespace = this.#namespace(this.#nodes[0]!)
+    const { error, status, stderr } = tc(...shaping(namespace, 1000, 100))
+    if (error !== undefined) return 'the program tc is missing (apt-get install iproute2)'
+    if (status !== 0) return `this kernel cannot shape traffic: ${stderr.trim()}`
+    tc(...unshaping(namespace))
+    return null
   }
 
   host(node: string): string {
@@ -88,10 +107,19 @@ class NamespaceNetwork implements ChaosNetwork {
     this.#cuts.push({ namespace, address })
   }
 
+  slow(node: string, kilobitsPerSecond: number, queueMs: number): void {
+    const namespace = this.#namespace(node)
+    const { status, stderr } = tc(...shaping(namespace, kilobitsPerSecond, queueMs))
+    if (status !== 0) throw new Error(`traffic of ${node} cannot be shaped: ${stderr.trim()}`)
+    this.#slow.push(namespace)
+  }
+
   heal(): void {
     for (const { namespace, address } of this.#cuts)
       ip('-n', namespace, 'neigh', 'del', address, 'dev', 'eth0')
+    for (const namespace of this.#slow) tc(...unshaping(namespace))
     this.#cuts = []
+    this.#slow = []
   }
 
   close(): void {
@@ -106,10 +134,12 @@ class NamespaceNetwork implements ChaosNetwork {
 
 class LoopbackNetwork implements ChaosNetwork {
   readonly limits: string
+  readonly slowLimits: string
   readonly #ports: ReadonlyMap<string, number>
 
   private constructor(limits: string, ports: ReadonlyMap<string, number>) {
     this.limits = limits
+    this.slowLimits = limits
     this.#ports = ports
   }
 
@@ -147,6 +177,10 @@ class LoopbackNetwork implements ChaosNetwork {
     throw new Error(`links cannot be cut: ${this.limits}`)
   }
 
+  slow(): void {
+    throw new Error(`links cannot be made slow: ${this.limits}`)
+  }
+
   heal(): void {}
 
   close(): void {}
@@ -155,4 +189,18 @@ class LoopbackNetwork implements ChaosNetwork {
 function ip(...args: string[]): void {
   const { status, stderr } = spawnSync('ip', args, { encoding: 'utf8' })
   if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr.trim()}`)
+}
+
+function tc(...args: string[]) {
+  return spawnSync('tc', args, { encoding: 'utf8' })
+}
+
+/** A token bucket that holds one full packet or two. */
+function shaping(namespace: string, kilobitsPerSecond: number, queueMs: number): string[] {
+  const rate = ['rate', `${kilobitsPerSecond}kbit`, 'burst', '4kb', 'latency', `${queueMs}ms`]
+  return ['-n', namespace, 'qdisc', 'replace', 'dev', 'eth0', 'root', 'tbf', ...rate]
+}
+
+function unshaping(namespace: string): string[] {
+  return ['-n', namespace, 'qdisc', 'del', 'dev', 'eth0', 'root']
 }

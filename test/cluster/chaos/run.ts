@@ -44,7 +44,9 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
   const { faults, seed, onProgress = () => {} } = options
   const random = new SeededRandom(seed)
   const cluster = await ChaosCluster.start(BROKERS)
-  if (cluster.network.limits !== null) onProgress(`no links are cut: ${cluster.network.limits}`)
+  const { limits, slowLimits } = cluster.network
+  if (limits !== null) onProgress(`no links are cut: ${limits}`)
+  if (slowLimits !== null) onProgress(`no links are slow: ${slowLimits}`)
   onProgress(`logs in ${cluster.folder}`)
   const history = new History()
   const load = new Load(history, cluster.bootstrap)
@@ -95,7 +97,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
     failed: history.failed,
     slowestRecoveryMs: Math.round(slowestRecoveryMs),
     longestMinorGapMs: Math.round(longestMinorGapMs),
-    limits: cluster.network.limits,
+    limits: limits ?? slowLimits,
     violations,
   }
 }
