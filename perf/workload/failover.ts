@@ -1,7 +1,7 @@
 /**
- * How long writing stands still when the leader of a partition dies or hangs: a writer sends a record every millisecond,
- * the process of the leader is killed or halted, and the longest time between two acknowledgements around that moment is
- * the gap. The cluster must be one to whose brokers the caller can do that, and undo it.
+ * How long writing stands still when the leader of a partition dies or hangs: a writer sends a record every
+ * millisecond, the process of the leader is killed or halted, and the longest time between two acknowledgements around
+ * that moment is the gap. The cluster must be one to whose brokers the caller can do that, and undo it.
  */
 import { cpus } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
