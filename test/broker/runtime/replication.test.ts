@@ -522,3 +522,45 @@ t.test('a gap that compaction has left on the leader is not taken for damage aft
   t.same(await readAll(host(next)), ['0:a', '3:b', '7:c', '8:d', '20:e'])
   await next.stop()
 })
+
+t.test('a leader that was killed knows the epochs whose records it has compacted away', async t => {
+  const logConfig = { cleanupPolicy: ['compact'] as const, segmentBytes: 230 }
+  const { leader, follower } = await pair([], { logConfig })
+  const write = async (epoch: number, keys: string, isr: readonly BrokerId[]): Promise<void> => {
+    host(leader).lead(spec(epoch, { isr }))
+    for (const key of keys) {
+      const written = new Promise(resolve => host(leader).produce(keyed(key), null, 1, 1000, resolve))
+      await leader.env.clock.settle()
+      await written
+    }
+    await leader.env.clock.settle()
+  }
+  await write(1, 'z', [ONE, TWO])
+  await write(2, 'a', [ONE, TWO])
+  follow(follower, 2, ONE)
+  for (let round = 0; round < 4; round++) await copy(leader, follower)
+  t.same(offsets(follower), [0, 2, 2])
+  // While the follower is away its leader writes over all of epoch 2. Of each segment (three batches) the last batch
+  // stays, were it empty: epoch 2 is not to have one of these.
+  await write(3, 'ababab', [ONE])
+  await leader.manager.compact()
+  t.same(await readAll(host(leader)), ['0:z', '4:a', '5:b', '6:a', '7:b'])
+  const { disk } = leader.env
+  disk.crash({ keep: 'none' })
+
+  const next = await member({ disk, logConfig })
+  host(next).lead(spec(4, { isr: [ONE] }))
+  t.match(host(next).offsetForLeaderEpoch(-1, 2), { leaderEpoch: 2, endOffset: 2 })
+  follow(follower, 4, ONE)
+  for (let round = 0; round < 4; round++) {
+    t.equal(await copy(next, follower), 'ok', 'their logs have not parted')
+    t.ok(offsets(follower)[1]! >= 2, 'what was committed stays')
+  }
+  t.same(offsets(follower), [0, 8, 8])
+  await next.stop()
+  await follower.stop()
+})
+
+function keyed(key: string): Buffer {
+  return encodeBatch([{ key, value: key, timestamp: 1_700_000_000_000 }])
+}
