@@ -1,8 +1,11 @@
 import t from 'tap'
-import { createBroker } from '../../broker/broker.ts'
+import { createTopics } from '../../broker/api/create-topics.ts'
+import { type Broker, createBroker } from '../../broker/broker.ts'
 import { BrokerConfig } from '../../broker/config/broker-config.ts'
 import { MemoryDisk } from '../../broker/env-memory/disk.ts'
-import { createMemoryEnv } from '../../broker/env-memory.ts'
+import { createMemoryEnv, type MemoryEnv } from '../../broker/env-memory.ts'
+import { openEmbeddedMetaStore } from '../../broker/metastore/embedded.ts'
+import { type MetaStore, type Transaction } from '../../broker/metastore/metastore.ts'
 import { API } from '../../client/protocol/apis.ts'
 import { TestBroker, unfold } from './api/test-broker.ts'
 
@@ -159,3 +162,77 @@ t.test('a topic whose folders cannot be made says so, and is whole as soon as th
   t.equal(await test.produce('full', 1, ['x']), 0)
   await test.stop()
 })
+
+t.test(
+  'a registration that shows in the metadata before its own broker hears of it is served all the same',
+  async t => {
+    const env = createMemoryEnv()
+    const store = await openEmbeddedMetaStore({ env, dataFolder: '/store' })
+    const late = lateStore(store, ({ success = [] }) => success.some(operation => 'lease' in operation))
+    const one = await member(env, 1, store)
+    const two = await member(env, 2, late.store)
+    const assignments = [{ partition: 0, replicas: [2] }]
+    const topic = { name: 'a', partitions: -1, replicationFactor: -1, assignments, configs: [] }
+    t.match(await unfold(env, createTopics(one.context, [topic], false)), [{ error: 0 }])
+    const { metadata, partitions } = two.context
+    const led = () => metadata.image.topic('a')!.partitions[0]!
+    const role = () => partitions.get(metadata.image.topic('a')!.topicId, 0)?.role
+    await passUntil(env, () => role() === 'leader')
+
+    const release = late.hold()
+    const { leaderEpoch } = led()
+    await unfold(env, store.revokeLease(metadata.image.brokers.get(2)!.lease!))
+    await passUntil(env, () => led().leaderEpoch > leaderEpoch && led().leader === 2)
+    t.equal(metadata.image.brokers.isActive(2), true)
+    t.equal(role(), 'follower', 'it does not know that this registration is its own')
+    release()
+    await passUntil(env, () => role() === 'leader')
+    await unfold(env, two.stop())
+    await unfold(env, one.stop())
+    await unfold(env, store.close())
+  },
+)
+
+/** A running broker of a cluster. */
+async function member(env: MemoryEnv, id: number, store: MetaStore): Promise<Broker> {
+  const settings = { 'node.id': id, listeners: 'PLAINTEXT://127.0.0.1:0', 'log.dirs': `/data-${id}` }
+  const broker = createBroker({
+    env,
+    config: BrokerConfig.of(settings),
+    cluster: { store, ownsStore: false },
+  })
+  await unfold(env, broker.start())
+  return broker
+}
+
+async function passUntil(env: MemoryEnv, isTrue: () => boolean): Promise<void> {
+  for (let ms = 0; !isTrue(); ms += 10) {
+    if (ms > 10_000) throw new Error(`not within ten seconds: ${isTrue}`)
+    await env.clock.advance(10)
+  }
+}
+
+/** The same store; from `hold` until the function that it returns is called, the answers to some transactions wait. */
+function lateStore(store: MetaStore, isLate: (transaction: Transaction) => boolean) {
+  let held = Promise.resolve()
+  const late: MetaStore = {
+    range: (select, options) => store.range(select, options),
+    txn: async transaction => {
+      const result = await store.txn(transaction)
+      if (isLate(transaction)) await held
+      return result
+    },
+    grantLease: ttlMs => store.grantLease(ttlMs),
+    keepAlive: lease => store.keepAlive(lease),
+    revokeLease: lease => store.revokeLease(lease),
+    watch: (select, fromRevision, listener) => store.watch(select, fromRevision, listener),
+    compact: revision => store.compact(revision),
+    close: () => store.close(),
+  }
+  const hold = (): (() => void) => {
+    let release = (): void => {}
+    held = new Promise(resolve => (release = resolve))
+    return () => release()
+  }
+  return { store: late, hold }
+}
