@@ -80,12 +80,9 @@ async function listOne(
   if (timestamp < 0 && apiVersion < (SPECIAL_SINCE.get(timestamp) ?? Number.POSITIVE_INFINITY)) {
     return failed(asked, ErrorCode.UNSUPPORTED_VERSION)
   }
-  if (replicaId >= 0) {
-    // Who only says that it is a replica is told nothing of what is not committed.
-    const isReplica = topic?.partitions[partitionIndex]?.replicas.includes(replicaId) === true
-    if (!isReplica) return failed(asked, ErrorCode.NOT_LEADER_OR_FOLLOWER)
-    if (timestamp === LATEST) return listEnd(host, asked)
-  }
+  // Who only says that it is a replica is told what is committed, as any client is.
+  const isReplica = topic?.partitions[partitionIndex]?.replicas.includes(replicaId) === true
+  if (isReplica && timestamp === LATEST) return listEnd(host, asked, apiVersion)
   if (timestamp === LATEST_TIERED || timestamp === EARLIEST_PENDING_UPLOAD) {
     const error = host.checkLeader(currentLeaderEpoch)
     return failed(asked, error)
@@ -102,12 +99,13 @@ async function listOne(
 }
 
 /** A follower asks where the log ends, and not up to where it is committed. */
-function listEnd(host: PartitionHost, asked: AskedPartition): ResponsePartition {
+function listEnd(host: PartitionHost, asked: AskedPartition, apiVersion: number): ResponsePartition {
   const error = host.checkLeader(asked.currentLeaderEpoch)
   if (error !== ErrorCode.NONE) return failed(asked, error)
   const { partitionIndex } = asked
   const offset = host.state.writtenOffset
-  return { partitionIndex, errorCode: error, timestamp: -1, offset, leaderEpoch: host.leaderEpoch }
+  const leaderEpoch = apiVersion >= LEADER_EPOCH_SINCE ? host.leaderEpoch : -1
+  return { partitionIndex, errorCode: error, timestamp: -1, offset, leaderEpoch }
 }
 
 /** Also the way to say, without an error, that there is no such offset. */

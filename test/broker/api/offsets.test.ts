@@ -62,6 +62,21 @@ t.test('a partition that is asked for twice is refused', async t => {
   )
 })
 
+t.test('who says that it is a replica is told the end, in every version', async t => {
+  const test = await start(t)
+  await test.createTopic('a')
+  await test.produce('a', 0, ['1', '2', '3'])
+  for (const version of [1, 3, 4, 7]) {
+    for (const replicaId of [1, 7]) {
+      const { topics } = await test.client.request(API.ListOffsets, version, {
+        replicaId,
+        topics: [{ name: 'a', partitions: [{ partitionIndex: 0, timestamp: -1 }] }],
+      })
+      t.equal(topics[0]!.partitions[0]!.offset, 3, `broker ${replicaId} in version ${version}`)
+    }
+  }
+})
+
 t.test('deleted records are gone at once, and the end stays where it was', async t => {
   const test = await start(t)
   await test.createTopic('a')

@@ -62,11 +62,6 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
   // Fetch and offsets
   { scenario: 'fetch: positions', what: /: an isolation level of 2$/, why: ACCIDENT },
   { scenario: 'fetch: positions', what: /: negative bytes$/, why: ACCIDENT },
-  {
-    scenario: 'fetch: who calls itself a replica',
-    what: /./,
-    why: 'there are no followers yet: whoever claims to be one is told the leader',
-  },
   { scenario: 'offsets: by time', what: /: isolation 3$/, why: ACCIDENT },
   {
     scenario: 'offsets: deleted records',
