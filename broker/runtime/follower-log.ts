@@ -82,7 +82,7 @@ export class FollowerLog {
     if (refusal !== null) return refusal
     const log = this.#log
     if (from.fetchOffset !== log.logEndOffset) return 'ok'
-    if (beginsWithin(records, log)) return this.#beginEarlier(records, owner, from)
+    if (beginsWithin(records, log, from)) return this.#beginEarlier(records, owner, from)
     const batches = splitBatches(records, log, from.epoch)
     if (typeof batches === 'string') {
       this.#services.log.error(
@@ -105,10 +105,7 @@ export class FollowerLog {
     })
   }
 
-  /**
-   * The leader's log starts in the middle of a batch, where DeleteRecords has put it, and this log, which is empty, at
-   * the same offset: it has to start with the batch.
-   */
+  /** Begins with the whole of that batch; its records below the leader's log start are not offered here either. */
   async #beginEarlier(
     records: Uint8Array,
     owner: Retained | null,
@@ -228,9 +225,14 @@ export class FollowerLog {
   }
 }
 
-/** Whether the first batch begins before the end of a log that is empty, and reaches beyond it. */
-function beginsWithin(records: Uint8Array, { logStartOffset, logEndOffset }: LogState): boolean {
-  if (logStartOffset !== logEndOffset || records.length === 0) return false
+/**
+ * The leader's log starts in the middle of a batch, where DeleteRecords has put it, and it sends all of that batch. This
+ * log ends inside of the batch and has nothing that the leader still offers: where it has, such a batch is an error.
+ */
+function beginsWithin(records: Uint8Array, log: LogState, { logStartOffset }: ReplicatedFrom): boolean {
+  const { logEndOffset } = log
+  const hasNothing = log.logStartOffset === logEndOffset || logEndOffset <= logStartOffset
+  if (!hasNothing || records.length === 0) return false
   if (validateBatch(records, 0, records.length, 'log') !== null) return false
   return batchBaseOffset(records, 0) < logEndOffset && batchLastOffset(records, 0) >= logEndOffset
 }

@@ -26,7 +26,10 @@ export interface FollowedHost extends Wakeable {
   readonly name: string
   /** Null: nothing can be fetched now; waiters are woken when that is over. */
   replicaPosition(): ReplicaPosition | null
-  /** Without records it takes over the offsets alone. Resolves when the records may be counted as this replica's. */
+  /**
+   * Without records it takes over the offsets alone. The first batch may begin before the offset that was asked for,
+   * where the leader's log starts inside of it. Resolves when the records may be counted as this replica's.
+   */
   replicate(records: Uint8Array, owner: Retained | null, from: ReplicatedFrom): Promise<ReplicateOutcome>
   diverged(epoch: number, endOffset: number, leaderEpoch: LeaderEpoch): Promise<TruncateOutcome>
   startOver(atOffset: Offset, leaderEpoch: LeaderEpoch): Promise<TruncateOutcome>

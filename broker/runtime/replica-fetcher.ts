@@ -13,7 +13,6 @@
  */
 import { API } from '../../client/protocol/apis.ts'
 import { AssertionError } from '../../client/protocol/assert.ts'
-import { BATCH_HEADER_BYTES, batchBaseOffset } from '../../client/protocol/batch.ts'
 import { ErrorCode, errorName } from '../../client/protocol/errors.ts'
 import { type FetchResponse } from '../../client/protocol/messages/fetch.ts'
 import { type BrokerId, type Offset } from '../../client/protocol/types.ts'
@@ -22,7 +21,7 @@ import { type Retained } from '../slab.ts'
 import { BrokerLink, type LinkError, type LinkMemory } from './broker-link.ts'
 import { type FollowedHost, FollowedPartition, FollowerSession } from './follower-session.ts'
 import { findLeaderBounds } from './leader-bounds.ts'
-import { type ReplicatedFrom, type ReplicateOutcome, type TruncateOutcome } from './partition-types.ts'
+import { type ReplicateOutcome, type TruncateOutcome } from './partition-types.ts'
 
 export interface FetcherConfig {
   /** How long a leader may hold a fetch for want of records. */
@@ -356,11 +355,7 @@ export class ReplicaFetcher {
       const { fetchOffset } = position
       const from = { epoch: partition.leaderEpoch, fetchOffset, highWatermark, logStartOffset }
       const records = answer.records ?? NO_RECORDS
-      const isWithinBatch = fetchOffset <= logStartOffset && beginsBefore(records, fetchOffset)
-      const work = isWithinBatch
-        ? beginWithin(host, records, owner, from)
-        : host.replicate(records, owner, from)
-      this.#work(partition, work)
+      this.#work(partition, host.replicate(records, owner, from))
     }
   }
 
@@ -529,30 +524,6 @@ export class ReplicaFetcher {
 }
 
 const NO_RECORDS = new Uint8Array(0)
-
-function beginsBefore(records: Uint8Array, offset: Offset): boolean {
-  return records.length >= BATCH_HEADER_BYTES && batchBaseOffset(records, 0) < offset
-}
-
-/**
- * The leader's log starts inside of a batch, and comes with all of that batch. The follower has nothing that the leader
- * still offers: its log begins anew with the batch, and then starts where the leader's does.
- */
-async function beginWithin(
-  host: FollowedHost,
-  records: Uint8Array,
-  owner: Retained,
-  from: ReplicatedFrom,
-): Promise<ReplicateOutcome> {
-  owner.retain()
-  try {
-    const fetchOffset = batchBaseOffset(records, 0)
-    const begun = await host.startOver(fetchOffset, from.epoch)
-    return begun === 'ok' ? await host.replicate(records, owner, { ...from, fetchOffset }) : begun
-  } finally {
-    owner.release()
-  }
-}
 
 function growing(fromMs: number, failures: number, toMs: number): number {
   return Math.min(toMs, fromMs * 2 ** Math.min(failures, 16))

@@ -327,6 +327,7 @@ export class FollowerModel implements FollowedHost {
       return outcome === 'ok' ? 'fenced' : outcome
     }
     if (kept !== null) this.kept.push(kept)
+    if (this.#beginsWithin(records, from)) this.log.startOver(batchBaseOffset(records, 0))
     for (let position = 0; position < records.length; ) {
       const length = batchByteLength(records, position)
       const batch = records.subarray(position, position + length)
@@ -363,6 +364,13 @@ export class FollowerModel implements FollowedHost {
     if (leaderEpoch !== this.epoch) return 'fenced'
     this.log.startOver(atOffset)
     return 'ok'
+  }
+
+  /** The leader's log starts inside of the batch, and nothing that is here is offered by it. */
+  #beginsWithin(records: Uint8Array, { logStartOffset }: ReplicatedFrom): boolean {
+    const { start, end } = this.log
+    if (records.length === 0 || (start !== end && end > logStartOffset)) return false
+    return batchBaseOffset(records, 0) < end && batchLastOffset(records, 0) >= end
   }
 
   #enter(what: string): void {

@@ -438,6 +438,35 @@ t.test('a new follower of a log that starts later begins there, in the middle of
   await follower.stop()
 })
 
+t.test(
+  'a log that ends inside of a batch starts over with it where nothing of it is offered any more',
+  async t => {
+    const life = await member()
+    follow(life, 3)
+    const send = (records: Uint8Array, over: object = {}) =>
+      host(life).replicate(records, null, {
+        epoch: 3 as LeaderEpoch,
+        fetchOffset: host(life).describe().logEndOffset,
+        highWatermark: 100,
+        logStartOffset: 0,
+        ...over,
+      })
+    t.equal(await send(batch(['a', 'b'], 0, 3)), 'ok')
+    const across = batch(['b', 'c', 'd'], 1, 3)
+    t.equal(await send(across, { logStartOffset: 1 }), 'corrupt', 'the leader has offset 1 as well')
+    t.equal(await send(batch(['b'], 1, 3), { logStartOffset: 2 }), 'corrupt', 'it does not reach the end')
+    const flipped = Buffer.from(across)
+    flipped[70]! ^= 1
+    t.equal(await send(flipped, { logStartOffset: 2 }), 'corrupt')
+    t.same(offsets(life), [0, 2, 2])
+    t.equal(await send(across, { logStartOffset: 2 }), 'ok')
+    t.same(offsets(life), [2, 4, 4])
+    host(life).lead(spec(4, { isr: [ONE] }))
+    t.same(await readAll(host(life)), ['2:c', '3:d'])
+    await life.stop()
+  },
+)
+
 t.test('whose registration has run out neither serves nor acknowledges', async t => {
   const life = await member()
   host(life).lead(spec(1, { isr: [ONE] }))
