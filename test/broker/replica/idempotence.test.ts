@@ -90,6 +90,7 @@ class World {
         if (this.durableOffset === this.#end()) {
           this.snapshots.push({ offset: this.#end(), rows: this.#replica.log.producers.snapshot() })
         }
+        if (!step.heard) this.#retryAll()
         return
       case 'fail': {
         const end = this.#boundary(this.writtenOffset, step.share)
@@ -102,12 +103,19 @@ class World {
       }
       case 'crash':
         this.#crash(step.survives, step.snapshotAt)
-        // Its connections broke: a client sends what is in flight again, in order, before anything new.
-        for (const id of this.outstanding.keys()) this.step({ kind: 'retry', producer: id })
+        this.#retryAll()
         return
       default:
         step satisfies never
     }
+  }
+
+  /**
+   * Connections broke: clients send what is in flight again, in order, before anything new. Else more than five batches
+   * could follow one that is sent again, and the broker remembers no more.
+   */
+  #retryAll(): void {
+    for (const id of this.outstanding.keys()) this.step({ kind: 'retry', producer: id })
   }
 
   /** What must hold at any time, for what a reader or a restart would find. */
