@@ -130,8 +130,8 @@ export type ReplicaEffect<Token> =
   /** `isr` is to replace the one of `revision`. */
   | { readonly type: 'propose-isr'; readonly revision: number; readonly isr: readonly IsrMember[] }
   /**
-   * What readers may see has changed: high watermark, last stable offset, log start, or leadership; for followers also
-   * the end of what is written.
+   * What readers may see has changed: high watermark, last stable offset, log start, or leadership. What is written and
+   * not committed concerns followers alone: whoever sends `written` tells them.
    */
   | { readonly type: 'wake' }
   /** Send a `tick` at this time of the monotonic clock; replaces an earlier one that is still to come. */

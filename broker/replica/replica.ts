@@ -284,8 +284,6 @@ export class Replica<Token> {
     if (this.log.writtenOffset > before) this.#inSync.wrote(before, nowMs)
     this.#answerReached(this.#awaitingWrite, this.log.writtenOffset)
     this.#syncIfDue(-Infinity)
-    // Followers wait for what is written, committed or not.
-    if (this.#inSync.replicas.length > 1) this.#effects.push({ type: 'wake' })
     this.#advanceHighWatermark()
   }
 

@@ -298,6 +298,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
       endOffset,
       message: 'the disk did not take the records: it is full or fails',
     })
+    for (const waiter of this.replicaWaiters) waiter.wake()
     this.#snapshots.dropBeyond(endOffset)
   }
 

@@ -12,7 +12,6 @@ story(
     timer 30000
   > written 1
     sync
-    wake
   > synced 1
   # Not in sync, and not asked to be: what it has does not count.
   > fetched 3 1 fenced
@@ -25,7 +24,6 @@ story(
     append 1..1 epoch 4
   > written 2
     sync
-    wake
   > synced 2
   > fetched 2 2
   > fetched 3 2
@@ -37,7 +35,6 @@ story(
     append 2..2 epoch 4
   > written 3
     sync
-    wake
   > synced 3
   > fetched 2 3
   > fetched 3 3
@@ -59,7 +56,6 @@ story(
     timer 30000
   > written 1
     sync
-    wake
   > synced 1
   > fetched 2 1
   > isr-refused 7
@@ -88,7 +84,6 @@ story(
     timer 30000
   > written 5
     sync
-    wake
   > synced 5
     reply a offset 0
     wake
@@ -101,7 +96,6 @@ story(
     append 5..9 epoch 1
   > written 10
     sync
-    wake
   > synced 10
   # The high watermark is 5, but the epoch begins at 10: from 5 to 10 nobody knows yet what was committed.
   > become-leader 2 replicas=1,2,3 isr=1,2
@@ -128,7 +122,6 @@ story(
   > written 1
     reply b offset 0
     sync
-    wake
   > synced 1
   > fetched 2 1
   ?
@@ -153,7 +146,6 @@ story(
     timer 30000
   > written 1
     sync
-    wake
   > synced 1
   > become-leader 1 isr=1
     wake
@@ -164,7 +156,6 @@ story(
   > written 2
     reply c offset 1
     sync
-    wake
   > synced 2
   ?
     start 0 stable 0 high 0 durable 2 written 2 end 2
@@ -192,7 +183,6 @@ story(
   > written 1
     reply a offset 0
     sync
-    wake
   > tick
     timer 5500
   > wait 1001
@@ -215,7 +205,6 @@ story(
   > written 1
     reply a offset 0
     sync
-    wake
   > synced 1
   > wait 500
   > tick
@@ -227,7 +216,6 @@ story(
   > written 2
     reply b offset 1
     sync
-    wake
   > synced 2
   > wait 501
   > fetched 2 1
@@ -268,7 +256,6 @@ story(
   > written 1
     reply a offset 0
     sync
-    wake
   > synced 1
   > fetched 2 1
     wake
@@ -277,7 +264,6 @@ story(
   > written 2
     reply b offset 1
     sync
-    wake
   > synced 2
   > become-leader 2
     save-epochs
@@ -300,7 +286,6 @@ story(
     timer 30000
   > written 1
     sync
-    wake
   > fetched 2 1
   > fetched 3 1
   > become-leader 1 missed=1
@@ -398,7 +383,6 @@ story(
     timer 30000
   > written 1
     sync
-    wake
   > become-follower 2
     reply a NOT_LEADER_OR_FOLLOWER
     wake

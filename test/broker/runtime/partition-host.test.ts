@@ -119,6 +119,21 @@ t.test(
   },
 )
 
+t.test('followers hear of what the disk took before it was full', async t => {
+  const life = await start({ assignments: [assignment({ logConfig: { segmentBytes: 150 } })] })
+  const { disk } = life.env
+  t.equal(await produce(host(life), ['a']), 'offset 0')
+  const heard: number[] = []
+  host(life).replicaWaiters.addWaiter({ wake: () => heard.push(host(life).state.writtenOffset) })
+  // The second of them would begin a segment.
+  disk.capacityBytes = disk.usedBytes + 100
+  const answers = await Promise.all([produce(host(life), ['b']), produce(host(life), ['c'])])
+  t.same(answers, ['offset 1', 'KAFKA_STORAGE_ERROR'])
+  t.same(heard, [2])
+  disk.capacityBytes = Infinity
+  await life.stop()
+})
+
 t.test('a failed write in the thread pool takes back what came meanwhile, and nothing else', async t => {
   const life = await start()
   const big = 'x'.repeat(900_000)
