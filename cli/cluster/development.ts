@@ -3,11 +3,11 @@
  * folder. Nothing of it is fit for production: a machine that dies takes all of it along.
  */
 import { spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { etcdArguments } from '../../perf/etcd-process.ts'
+import { freePorts } from '../../perf/free-ports.ts'
 import { CliError } from '../errors.ts'
 import { Child } from './child.ts'
 
@@ -108,18 +108,7 @@ export class DevelopmentCluster {
     const [client, peer] = (await freePorts(2)).map(port => `http://${HOST}:${port}`) as [string, string]
     this.#etcdUrl = client
     const last: string[] = []
-    const args = [
-      ...['--name', 'sluice', '--data-dir', folder, '--logger', 'zap', '--log-level', 'warn'],
-      ...['--listen-client-urls', client, '--advertise-client-urls', client],
-      ...[
-        '--listen-peer-urls',
-        peer,
-        '--initial-advertise-peer-urls',
-        peer,
-        '--initial-cluster',
-        `sluice=${peer}`,
-      ],
-    ]
+    const args = [...etcdArguments({ name: 'sluice', folder, client, peer }), '--log-level', 'warn']
     const child = new Child({
       command: 'etcd',
       args,
@@ -218,21 +207,4 @@ function requireEtcd(): void {
 
 async function portsFor({ brokers, port }: ClusterPlan): Promise<number[]> {
   return port === 0 ? freePorts(brokers) : Array.from({ length: brokers }, (_, index) => port + index)
-}
-
-/** Ports that were free a moment ago, all different. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer())
-  const ports: number[] = []
-  for (const server of servers) {
-    server.listen(0, HOST)
-    await once(server, 'listening')
-    const address = server.address()
-    if (address !== null && typeof address === 'object') ports.push(address.port)
-  }
-  for (const server of servers) {
-    server.close()
-    await once(server, 'close')
-  }
-  return ports
 }

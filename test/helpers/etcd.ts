@@ -2,17 +2,15 @@
  * An etcd of its own for a test: one member or several, on free ports of the loopback, in temporary folders. A member
  * keeps its ports and its folder over restarts.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
+import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type EtcdMember, etcdArguments, startEtcd } from '../../perf/etcd-process.ts'
+import { freePorts } from '../../perf/free-ports.ts'
 import { missing } from './foreign.ts'
 import { until } from './until.ts'
-
-const START_TIMEOUT_MS = 30_000
 
 /** False where etcd can be run; else the sentence with which a test skips. */
 export const withoutEtcd = missing('etcd', ['--version'], 'apt-get install etcd-server')
@@ -78,13 +76,10 @@ async function spawnMembers(size: number, options: EtcdOptions): Promise<EtcdPro
   const peers = ports.slice(size).map(port => `http://127.0.0.1:${port}`)
   const cluster = peers.map((peer, index) => `member-${index}=${peer}`).join(',')
   const started = await Promise.allSettled(
-    peers.map((peer, index) =>
-      spawnMember(`${scheme}://127.0.0.1:${ports[index]}`, [
-        ...['--name', `member-${index}`, '--initial-cluster', cluster],
-        ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
-        ...(options.args ?? []),
-      ]),
-    ),
+    peers.map((peer, index) => {
+      const client = `${scheme}://127.0.0.1:${ports[index]}`
+      return spawnMember({ name: `member-${index}`, client, peer, cluster }, options.args ?? [])
+    }),
   )
   const members = started.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []))
   const failed = started.find(result => result.status === 'rejected')
@@ -93,31 +88,30 @@ async function spawnMembers(size: number, options: EtcdOptions): Promise<EtcdPro
   throw failed.reason
 }
 
-async function spawnMember(endpoint: string, more: readonly string[]): Promise<EtcdProcess> {
+async function spawnMember(
+  member: Omit<EtcdMember, 'folder'>,
+  more: readonly string[],
+): Promise<EtcdProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-etcd-'))
-  const args = [
-    ...['--data-dir', join(folder, 'data'), '--log-outputs', 'stderr', '--logger', 'zap'],
-    ...['--listen-client-urls', endpoint, '--advertise-client-urls', endpoint],
-    ...more,
-  ]
+  const args = [...etcdArguments({ ...member, folder: join(folder, 'data') }), ...more]
   const remove = (): Promise<void> => rm(folder, { recursive: true, force: true })
-  let running: Running
+  let running: Awaited<ReturnType<typeof startEtcd>>
   try {
-    running = await start(args)
+    running = await startEtcd(args)
   } catch (error) {
     await remove()
     throw error
   }
   return {
-    endpoint,
+    endpoint: member.client,
     get pid() {
       return running.child.pid ?? -1
     },
     output: () => running.output(),
-    kill: () => end(running.child),
+    kill: () => running.kill(),
     restart: async () => {
-      await end(running.child)
-      running = await start(args)
+      await running.kill()
+      running = await startEtcd(args)
     },
     pause: async () => {
       running.child.kill('SIGSTOP')
@@ -125,53 +119,10 @@ async function spawnMember(endpoint: string, more: readonly string[]): Promise<E
     },
     resume: () => void running.child.kill('SIGCONT'),
     [Symbol.asyncDispose]: async () => {
-      await end(running.child)
+      await running.kill()
       await remove()
     },
   }
-}
-
-interface Running {
-  child: ChildProcess
-  output: () => string
-}
-
-async function start(args: readonly string[]): Promise<Running> {
-  const child = spawn('etcd', [...args], { stdio: ['ignore', 'ignore', 'pipe'] })
-  // A test that runs out of time disposes of nothing.
-  const killWithUs = (): void => void child.kill('SIGKILL')
-  process.once('exit', killWithUs)
-  child.once('exit', () => process.off('exit', killWithUs))
-  let printed = ''
-  try {
-    await new Promise<void>((resolve, reject) => {
-      const deadline = setTimeout(() => {
-        reject(new Error(`etcd does not serve after ${START_TIMEOUT_MS} ms:\n${printed}`))
-      }, START_TIMEOUT_MS)
-      child.stderr?.on('data', (chunk: Buffer) => {
-        printed += chunk.toString('utf8')
-        if (!/serving (insecure |TLS )?client (requests|traffic)|serving client traffic/.test(printed)) return
-        clearTimeout(deadline)
-        resolve()
-      })
-      child.once('error', reject)
-      child.once('close', code => {
-        clearTimeout(deadline)
-        reject(new Error(`etcd ended with ${code} before it served:\n${printed}`))
-      })
-    })
-    return { child, output: () => printed }
-  } catch (error) {
-    await end(child)
-    throw error
-  }
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-  const gone = once(child, 'exit')
-  child.kill('SIGKILL')
-  await gone
 }
 
 /** Where there is no /proc it is taken on trust. */
@@ -181,22 +132,4 @@ function isStopped(pid: number): boolean {
   return readdirSync(tasks).every(task =>
     /^State:\tT/m.test(readFileSync(join(tasks, task, 'status'), 'utf8')),
   )
-}
-
-/** Ports that were free a moment ago, all different. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer())
-  const ports: number[] = []
-  for (const server of servers) {
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const address = server.address()
-    if (address === null || typeof address === 'string') throw new Error('no port is free')
-    ports.push(address.port)
-  }
-  for (const server of servers) {
-    server.close()
-    await once(server, 'close')
-  }
-  return ports
 }
