@@ -50,6 +50,8 @@ export class FollowedPartition {
   asked: ReplicaPosition | null = null
   /** The number of the request that last said so: answers to earlier ones do not concern it. */
   askedIn = 0
+  /** An answer came that was not taken: what it said of the leader's offsets the leader must say again. */
+  hasMissed = false
   /** As the leader last said it. */
   leaderHighWatermark = Infinity
   /** The answer that it is working on. */
@@ -215,7 +217,8 @@ export class FollowerSession {
       partition.asked = null
       return
     }
-    if (partition.asked !== null && isSame(partition.asked, position)) return
+    if (partition.asked !== null && !partition.hasMissed && isSame(partition.asked, position)) return
+    partition.hasMissed = false
     partition.asked = position
     partition.askedIn = number
     this.#left.delete(partition.key)

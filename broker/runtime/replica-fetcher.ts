@@ -332,7 +332,12 @@ export class ReplicaFetcher {
 
   #take(partition: FollowedPartition, answer: Answer, owner: Retained, number: number): void {
     const { asked, host } = partition
-    if (partition.phase !== 'ready' || asked === null || partition.askedIn > number) return
+    if (asked === null || partition.askedIn > number) return
+    if (partition.phase !== 'ready') {
+      // Two answers on one another's heels: with the first done it may stand where it stood, and have nothing to ask.
+      partition.hasMissed = true
+      return
+    }
     const position = partition.position()
     if (position?.fetchOffset !== asked.fetchOffset) {
       // It is an answer to a question that is out of date: the next request asks from where the log stands now.

@@ -124,6 +124,35 @@ test(
   )
 }
 
+{
+  const fate = (_: World, partition: number) => ({ ms: partition === 0 ? 5 : 10, outcome: 'ok' as const })
+  test(
+    'what an answer says while the one before is worked on is said again',
+    { partitions: 2, fate },
+    async (t, world) => {
+      const [busy, other] = [world.led(0), world.led(1)]
+      busy.replicaFetched = () => 0
+      busy.produce(3, 'a')
+      other.produce(3, 'b')
+      const { replicaFetched } = other
+      other.replicaFetched = fetch => {
+        busy.highWatermark = 2
+        busy.moved()
+        return replicaFetched.call(other, fetch)
+      }
+      world.follow(0)
+      await world.advance(50)
+      busy.highWatermark = 1
+      busy.moved()
+      // Ends the wait of the fetch that is under way: two answers come, and both of them tell of the busy one.
+      world.follow(1)
+      await world.advance(1000)
+      t.same(ends(world), [3, 3])
+      t.equal(world.followers[0]!.highWatermark, 2)
+    },
+  )
+}
+
 test(
   'a log that parted from the leader is cut where both agree, and goes on from there',
   { leaders: [2, 3] },
