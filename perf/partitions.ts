@@ -6,12 +6,18 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type Admin, Kafka } from '../client/index.ts'
-import { type ClusterProcesses, startClusterProcesses } from './cluster-processes.ts'
+import {
+  CLUSTER_FLAGS,
+  type ClusterOptions,
+  type ClusterProcesses,
+  clusterOptions,
+  startClusterProcesses,
+} from './cluster-processes.ts'
 import { MEBIBYTE } from './statistics.ts'
 
 const USAGE = `npm run bench:partitions -- [options]
@@ -23,13 +29,10 @@ const USAGE = `npm run bench:partitions -- [options]
   --set NAME=VALUE a config of the brokers; may be repeated
 `
 
-interface Options {
+interface Options extends ClusterOptions {
   readonly partitions: number
   readonly topics: number
   readonly samples: number
-  readonly directory: string
-  readonly cpuProfile: string | null
-  readonly properties: Readonly<Record<string, string>>
 }
 
 function readOptions(): Options {
@@ -38,9 +41,7 @@ function readOptions(): Options {
       partitions: { type: 'string', default: '5000' },
       topics: { type: 'string', default: '10' },
       samples: { type: 'string', default: '50' },
-      dir: { type: 'string', default: tmpdir() },
-      'cpu-prof': { type: 'string' },
-      set: { type: 'string', multiple: true, default: [] },
+      ...CLUSTER_FLAGS,
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
@@ -52,9 +53,7 @@ function readOptions(): Options {
     partitions: Number(values.partitions),
     topics: Number(values.topics),
     samples: Number(values.samples),
-    directory: values.dir,
-    cpuProfile: values['cpu-prof'] === undefined ? null : resolve(values['cpu-prof']),
-    properties: Object.fromEntries(values.set.map(setting => setting.split('=', 2) as [string, string])),
+    ...clusterOptions(values),
   }
 }
 
@@ -180,13 +179,12 @@ async function produceSome({ options, cluster, topics }: Bench): Promise<void> {
 async function main(): Promise<void> {
   const options = readOptions()
   const directory = await mkdtemp(join(options.directory, 'sluice-partitions-'))
-  const profile = options.cpuProfile
   let failed = true
   const cluster = await startClusterProcesses({
     directory,
     brokers: 3,
     properties: { 'auto.leader.rebalance.enable': false, 'min.insync.replicas': 2, ...options.properties },
-    ...(profile === null ? {} : { nodeArguments: () => ['--cpu-prof', `--cpu-prof-dir=${profile}`] }),
+    cpuProfile: options.cpuProfile,
   })
   try {
     await using kafka = new Kafka({ brokers: cluster.bootstrap, clientId: 'sluice-bench' })

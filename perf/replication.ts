@@ -12,13 +12,19 @@
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type Admin, Kafka } from '../client/index.ts'
 import { cpuMs } from './broker-process.ts'
 import { type Driver, startDriver, startPipe } from './children.ts'
-import { type ClusterProcesses, startClusterProcesses } from './cluster-processes.ts'
+import {
+  CLUSTER_FLAGS,
+  type ClusterOptions,
+  type ClusterProcesses,
+  clusterOptions,
+  startClusterProcesses,
+} from './cluster-processes.ts'
 import type { DriverResult, ProduceJob } from './driver-protocol.ts'
 import type { PipePorts } from './pipe-protocol.ts'
 import { RECORD_BYTES } from './scenarios.ts'
@@ -45,16 +51,13 @@ const USAGE = `npm run bench:replication -- [options]
   --set NAME=VALUE    a config of the brokers; may be repeated
 `
 
-interface Options {
+interface Options extends ClusterOptions {
   readonly parts: ReadonlySet<Part>
   readonly rounds: number
   readonly durationMs: number
   readonly loadMebibytes: number
   readonly batch: (typeof BATCHES)[number]
   readonly partitions: number
-  readonly directory: string
-  readonly cpuProfile: string | null
-  readonly properties: Readonly<Record<string, string>>
 }
 
 function readOptions(): Options {
@@ -66,9 +69,7 @@ function readOptions(): Options {
       load: { type: 'string', default: '100' },
       batch: { type: 'string', default: '64k' },
       partitions: { type: 'string', default: '1000' },
-      dir: { type: 'string', default: tmpdir() },
-      'cpu-prof': { type: 'string' },
-      set: { type: 'string', multiple: true, default: [] },
+      ...CLUSTER_FLAGS,
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
@@ -85,9 +86,7 @@ function readOptions(): Options {
     loadMebibytes: Number(values.load),
     batch,
     partitions: Number(values.partitions),
-    directory: values.dir,
-    cpuProfile: values['cpu-prof'] === undefined ? null : resolve(values['cpu-prof']),
-    properties: Object.fromEntries(values.set.map(setting => setting.split('=', 2) as [string, string])),
+    ...clusterOptions(values),
   }
 }
 
@@ -350,20 +349,11 @@ async function main(): Promise<void> {
     stops.push(pipe.stop)
     const driver = startDriver()
     stops.push(driver.stop)
-    const profile = options.cpuProfile
     const cluster = await startClusterProcesses({
       directory,
       brokers: 3,
       properties: options.properties,
-      ...(profile === null
-        ? {}
-        : {
-            nodeArguments: id => [
-              '--cpu-prof',
-              `--cpu-prof-dir=${profile}`,
-              `--cpu-prof-name=broker-${id}.cpuprofile`,
-            ],
-          }),
+      cpuProfile: options.cpuProfile,
     })
     stops.push(cluster.stop)
     await using kafka = new Kafka({ brokers: cluster.bootstrap, clientId: 'sluice-bench' })
