@@ -89,6 +89,8 @@ class FetchOperation implements DelayedOperation {
   readonly #rack: string | null
   /** Followers serve consumers, so they must hear of commits without delay. */
   readonly #tellCommits: boolean
+  /** Its number in the session, if there is one. */
+  readonly #number: number
   #resolve: ((response: Response | NoResponse | Promise<Response>) => void) | null = null
 
   constructor(
@@ -101,6 +103,7 @@ class FetchOperation implements DelayedOperation {
     this.#context = context
     this.#requestContext = requestContext
     this.#plan = plan
+    this.#number = plan.kind === 'incremental' ? plan.session.requests : 0
     this.#byTopicId = byTopicId
     this.#isolation = request.isolationLevel === 1 ? 'read_committed' : 'read_uncommitted'
     this.#maxWaitMs = request.maxWaitMs
@@ -400,12 +403,14 @@ class FetchOperation implements DelayedOperation {
     const responses: ResponseTopic[] = []
     for (const [index, outcome] of reading.outcomes.entries()) {
       const position = reading.positions[index]!
+      // While the records came from the disk the position may have been named anew: that answer tells it then.
+      const isCurrent = position.namedIn <= this.#number
       if (hasNews(position, outcome)) {
-        remember(position, outcome)
+        if (isCurrent) remember(position, outcome)
         this.#add(responses, position, outcome)
         if (outcome.byteLength > 0) session.rotate(position)
       }
-      if (this.#rests(position)) session.attention?.rest(position)
+      if (isCurrent && this.#rests(position)) session.attention?.rest(position)
     }
     return this.#finish(session.id, responses)
   }

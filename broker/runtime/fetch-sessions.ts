@@ -26,6 +26,8 @@ export class FetchPosition {
   /** What the last answer of the session said; -1 when the next one must say it again. */
   sentHighWatermark = -1
   sentLogStartOffset = -1
+  /** The request of its session that last named it: a follower passes over what answers to earlier ones say of it. */
+  namedIn = 0
 
   constructor(topic: string, topicId: TopicId, from: AskedPartition) {
     this.topic = topic
@@ -113,6 +115,8 @@ export class FetchSession {
   endWait: (() => void) | null = null
   /** That the next request must carry. */
   epoch = 1
+  /** How many requests have gone on with it. */
+  requests = 0
   /** In the order in which they are read. */
   readonly #positions = new Map<string, FetchPosition>()
   #list: FetchPosition[] | null = null
@@ -164,12 +168,14 @@ export class FetchSession {
   }
 
   update(request: SessionRequest): void {
+    this.requests++
     for (const { topic, topicId, partitions } of request.topics) {
       for (const asked of partitions) {
         const key = this.#key({ topic, topicId, partition: asked.partition })
         const known = this.#positions.get(key)
         if (known !== undefined) {
           known.moveTo(asked)
+          known.namedIn = this.requests
           if (this.attention === null) continue
           // A follower may have dropped the answer that said it.
           known.sentHighWatermark = -1
@@ -177,6 +183,7 @@ export class FetchSession {
           continue
         }
         const position = new FetchPosition(topic, topicId, asked)
+        position.namedIn = this.requests
         this.#positions.set(key, position)
         this.attention?.notice(position)
         this.#list = null

@@ -154,6 +154,32 @@ test(
 }
 
 test(
+  'what was said in an answer to a question that is out of date is said again',
+  { partitions: 2 },
+  async (t, world) => {
+    const slow = world.led(0)
+    slow.produce(3, 'a')
+    world.follow(0)
+    await world.advance(50)
+    const readForReplica = slow.readForReplica.bind(slow)
+    let reads = 0
+    slow.readForReplica = request => {
+      if (++reads !== 2) return readForReplica(request)
+      const read = new Promise<void>(resolve => world.env.timers.set(20, resolve))
+      return read.then(() => readForReplica(request)) as unknown as ReturnType<typeof readForReplica>
+    }
+    // Answers the fetch under way. The next one, which is about the other partition, finds the same records again, and
+    // while they come from the disk the follower goes on from behind them.
+    slow.produce(2, 'c')
+    world.follow(1)
+    await world.advance(1000)
+    t.same(ends(world), [5, 0])
+    t.equal(slow.highWatermark, 5)
+    t.equal(world.followers[0]!.highWatermark, 5)
+  },
+)
+
+test(
   'a log that parted from the leader is cut where both agree, and goes on from there',
   { leaders: [2, 3] },
   async (t, world) => {
