@@ -6,24 +6,22 @@
  * behind it stays inside what is left of the request's limit. Partitions are read in the order of the request, or of
  * the session, which puts those that yielded something last.
  *
- * Followers fetch by the same request. What they ask for tells what they have; they read up to the end of what is
- * written, and are woken by writes, not by commits. Who is no replica of a partition reads nothing of it. One that is
- * throttled and not in sync gets no records while the quota is used up, and its fetch waits until some is back.
+ * Followers fetch by the same request; what is different for them is in `FollowerFetch`.
  */
 import { API } from '../../client/protocol/apis.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type FetchRequest, type FetchResponse } from '../../client/protocol/messages/fetch.ts'
 import { type Input } from '../../client/protocol/schema.ts'
-import { type BrokerId, type LeaderEpoch, type Offset } from '../../client/protocol/types.ts'
-import { type TopicImage } from '../controller/image.ts'
+import { type BrokerId, type Offset } from '../../client/protocol/types.ts'
 import { type FetchPlan, type FetchPosition, type FetchSession } from '../runtime/fetch-sessions.ts'
 import { type PartitionHost } from '../runtime/partition-host.ts'
 import { type FetchOutcome, type Isolation, type ReadRequest } from '../runtime/partition-types.ts'
 import { type DelayedOperation, type Wakeable } from '../runtime/purgatory.ts'
-import { type SessionAttention } from '../runtime/session-attention.ts'
 import { type ApiHandler, NO_RESPONSE, type NoResponse, type RequestContext } from '../server/handler.ts'
 import { nodeEndpoints } from './brokers.ts'
-import { type BrokerContext, partitionOf } from './context.ts'
+import { type BrokerContext } from './context.ts'
+import { FollowerFetch, followerOf } from './fetch-follower.ts'
+import { diverges, hostAt, topicAt } from './fetch-position.ts'
 import { nearReplica, selectsByRack } from './near-replica.ts'
 
 type Response = Input<typeof FetchResponse>
@@ -45,9 +43,11 @@ export function fetchHandler(context: BrokerContext): ApiHandler<FetchRequest, R
     handle(request, requestContext) {
       const { apiVersion } = requestContext
       const byTopicId = apiVersion >= BY_TOPIC_ID_SINCE
-      const plan = context.fetchSessions.begin(request, byTopicId)
+      const replica = followerOf(request)
+      const plan = context.fetchSessions.begin(request, byTopicId, replica?.replica ?? null)
       if (plan.kind === 'refused') return { errorCode: plan.error, responses: [] }
-      return new FetchOperation(context, request, requestContext, plan, byTopicId).start()
+      const follower = replica === null ? null : new FollowerFetch(context, replica, plan, byTopicId)
+      return new FetchOperation(context, request, requestContext, plan, follower).start()
     },
   }
 }
@@ -55,21 +55,6 @@ export function fetchHandler(context: BrokerContext): ApiHandler<FetchRequest, R
 /** What a read has yielded, or who else is to be asked. */
 interface PartitionAnswer extends FetchOutcome {
   readonly preferredReadReplica?: number
-}
-
-/** Another broker that copies what this one leads. */
-interface Follower {
-  readonly replica: BrokerId
-  /** -1 in versions that do not say. */
-  readonly brokerEpoch: number
-}
-
-/** Which of the two places the id is in depends on the version (KIP-903). */
-function followerOf({ replicaId, replicaState }: FetchRequest): Follower | null {
-  if (replicaState.replicaId >= 0) {
-    return { replica: replicaState.replicaId as BrokerId, brokerEpoch: replicaState.replicaEpoch }
-  }
-  return replicaId >= 0 ? { replica: replicaId as BrokerId, brokerEpoch: -1 } : null
 }
 
 /** One fetch on its way: at once, or after a while in the purgatory. */
@@ -83,45 +68,48 @@ class FetchOperation implements DelayedOperation {
   readonly #minBytes: number
   readonly #maxBytes: number
   /** Null: a consumer asks. */
-  readonly #replica: Follower | null
+  readonly #follower: FollowerFetch | null
+  /** Of a consumer: a replica that does not lead may serve it. */
   readonly #allowFollower: boolean
   /** Of a consumer that is to be sent to a replica in it; null: it reads here. */
   readonly #rack: string | null
-  /** Followers serve consumers, so they must hear of commits without delay. */
-  readonly #tellCommits: boolean
   /** Its number in the session, if there is one. */
   readonly #number: number
   #resolve: ((response: Response | NoResponse | Promise<Response>) => void) | null = null
+  /** Takes back what has been left for the time of waiting. */
+  #forget: (() => void) | null = null
+  /** Leaders that errors of the answer point to; null as long as none does. */
+  #hinted: number[] | null = null
 
   constructor(
     context: BrokerContext,
     request: FetchRequest,
     requestContext: RequestContext,
     plan: Plan,
-    byTopicId: boolean,
+    follower: FollowerFetch | null,
   ) {
     this.#context = context
     this.#requestContext = requestContext
     this.#plan = plan
     this.#number = plan.kind === 'incremental' ? plan.session.requests : 0
-    this.#byTopicId = byTopicId
+    this.#byTopicId = requestContext.apiVersion >= BY_TOPIC_ID_SINCE
     this.#isolation = request.isolationLevel === 1 ? 'read_committed' : 'read_uncommitted'
     this.#maxWaitMs = request.maxWaitMs
     this.#maxBytes = Math.min(request.maxBytes, context.config.values['fetch.max.bytes'])
     this.#minBytes = Math.min(request.minBytes, this.#maxBytes)
-    this.#replica = followerOf(request)
-    this.#allowFollower = this.#replica === null && requestContext.apiVersion >= FROM_FOLLOWERS_SINCE
-    const byRack = selectsByRack(context)
-    this.#rack = byRack && this.#allowFollower && request.rackId !== '' ? request.rackId : null
-    this.#tellCommits = byRack && this.#replica !== null && plan.kind === 'incremental'
+    this.#follower = follower
+    this.#allowFollower = follower === null && requestContext.apiVersion >= FROM_FOLLOWERS_SINCE
+    const byRack = this.#allowFollower && request.rackId !== '' && selectsByRack(context)
+    this.#rack = byRack ? request.rackId : null
   }
 
   start(): Response | Promise<Response | NoResponse> {
-    if (this.#replica !== null) this.#meet(this.#replica)
+    this.#follower?.begin()
     if (this.#maxWaitMs <= 0 || this.#minBytes <= 0 || this.#isReady()) return this.#read()
     return new Promise(resolve => {
       this.#resolve = resolve
-      const waiting = this.#context.purgatory.wait(this, this.#wakeables(), this.#waitMs())
+      const waitMs = this.#follower?.waitMs(this.#maxWaitMs) ?? this.#maxWaitMs
+      const waiting = this.#context.purgatory.wait(this, this.#wakeables(), waitMs)
       const session = this.#plan.kind === 'incremental' ? this.#plan.session : null
       if (session !== null) {
         session.endWait = () => {
@@ -140,82 +128,20 @@ class FetchOperation implements DelayedOperation {
     })
   }
 
-  #forget: () => void = () => {}
-
-  /** What is held back by the throttle wants to be looked at when there is quota again: nothing else wakes it. */
-  #waitMs(): number {
-    const { msUntilBack } = this.#context.throttle.leader
-    return this.#isHeldBack ? Math.min(this.#maxWaitMs, msUntilBack) : this.#maxWaitMs
-  }
-
-  #isHeldBack = false
-
-  #wakeables(): Wakeable[] {
-    if (this.#attention !== null) return [this.#attention]
+  #wakeables(): readonly Wakeable[] {
+    if (this.#follower !== null) return this.#follower.wakeables()
     const wakeables: Wakeable[] = []
     for (const position of this.#plan.positions) {
       const host = this.#host(position)
-      if (typeof host === 'number') continue
-      if (this.#replica !== null) wakeables.push(host.replicaWaiters)
-      if (this.#replica === null || this.#tellCommits) wakeables.push(host)
+      if (typeof host !== 'number') wakeables.push(host)
     }
     return wakeables
   }
 
-  /** Of a follower's session: what is to be looked at. */
-  get #attention(): SessionAttention | null {
-    return this.#plan.kind === 'incremental' ? this.#plan.session.attention : null
-  }
-
-  /** What a follower asks for tells what it has: its leaders hear of it before anything is read. */
-  #meet({ brokerEpoch }: Follower): void {
-    if (this.#plan.kind !== 'incremental') {
-      for (const position of this.#plan.positions) this.#takeNote(position)
-      return
-    }
-    const { session } = this.#plan
-    const { attention } = session
-    if (attention === null) return
-    attention.tellsBounds = this.#tellCommits
-    if (attention.brokerEpoch === brokerEpoch) return
-    attention.brokerEpoch = brokerEpoch
-    session.noticeAll()
-  }
-
-  /** Of a follower's session those that want a look now, which may be more than when the fetch began. */
+  /** A follower may have more to be looked at than when its fetch began. */
   #positions(): readonly FetchPosition[] {
-    const attention = this.#attention
-    if (attention === null) return this.#plan.positions
-    const { due } = attention
-    for (const position of due) {
-      if (this.#noted.has(position)) continue
-      const host = this.#takeNote(position)
-      if (typeof host !== 'number') attention.watch(position, host)
-    }
-    return due
+    return this.#follower?.positions() ?? this.#plan.positions
   }
-
-  readonly #noted = new Set<FetchPosition>()
-
-  #takeNote(position: FetchPosition): PartitionHost | ErrorCode {
-    const host = this.#host(position)
-    if (typeof host === 'number' || this.#replica === null) return host
-    this.#noted.add(position)
-    const { replica, brokerEpoch } = this.#replica
-    const error = host.replicaFetched({
-      replica,
-      brokerEpoch,
-      fetchOffset: position.fetchOffset as Offset,
-      lastFetchedEpoch: position.lastFetchedEpoch,
-      logStartOffset: position.logStartOffset as Offset,
-      leaderEpoch: position.currentLeaderEpoch,
-    })
-    if (error !== ErrorCode.NONE) this.#refused.set(position, error)
-    return host
-  }
-
-  /** Partitions in which this follower is not served, with the reason. */
-  readonly #refused = new Map<FetchPosition, ErrorCode>()
 
   tryComplete(): boolean {
     if (!this.#isReady()) return false
@@ -230,53 +156,24 @@ class FetchOperation implements DelayedOperation {
   #answer(response: Response | NoResponse | Promise<Response>): void {
     const resolve = this.#resolve
     this.#resolve = null
-    this.#forget()
+    this.#forget?.()
+    this.#forget = null
     resolve?.(response)
   }
 
-  #topic(position: FetchPosition): TopicImage | undefined {
-    const { image } = this.#context.metadata
-    return this.#byTopicId ? image.topicById(position.topicId) : image.topic(position.topic)
-  }
-
   #host(position: FetchPosition): PartitionHost | ErrorCode {
-    const unknown = this.#byTopicId ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    return partitionOf(this.#context, this.#topic(position), position.partition, unknown)
-  }
-
-  /** The follower is not in sync, and what this broker may send to such ones is used up (KIP-73). */
-  #isThrottled(position: FetchPosition): boolean {
-    const quota = this.#context.throttle.leader
-    if (this.#replica === null || quota.msUntilBack === 0) return false
-    const topic = this.#topic(position)
-    return topic !== undefined && quota.holds(topic, position.partition, this.#replica.replica)
-  }
-
-  #countThrottled(reading: Reading): void {
-    const quota = this.#context.throttle.leader
-    for (const [index, { byteLength }] of reading.outcomes.entries()) {
-      if (byteLength === 0) continue
-      const position = reading.positions[index]!
-      const topic = this.#topic(position)
-      if (topic !== undefined && quota.covers(topic, position.partition)) quota.record(byteLength)
-    }
+    return hostAt(this.#context, this.#byTopicId, position)
   }
 
   /** Enough bytes, or an error, or nothing to wait for: an answer that holds an error must not wait. */
   #isReady(): boolean {
     const positions = this.#positions()
-    if (positions.length === 0) return this.#attention === null
+    if (positions.length === 0) return this.#follower?.isWatching !== true
     let bytes = 0
     for (const position of positions) {
       const host = this.#host(position)
       if (typeof host === 'number') return true
-      const readable =
-        this.#replica === null ? this.#readable(host, position) : this.#replicable(host, position)
-      if (readable > 0 && readable < Infinity && this.#isThrottled(position)) {
-        this.#isHeldBack = true
-        continue
-      }
-      bytes += readable
+      bytes += this.#follower?.readable(host, position) ?? this.#readable(host, position)
       if (bytes >= this.#minBytes) return true
     }
     return false
@@ -295,14 +192,6 @@ class FetchOperation implements DelayedOperation {
 
   #nearReplica(host: PartitionHost, { fetchOffset }: FetchPosition): BrokerId | null {
     return this.#rack === null ? null : nearReplica(this.#context, host, this.#rack, fetchOffset as Offset)
-  }
-
-  #replicable(host: PartitionHost, position: FetchPosition): number {
-    if (this.#refused.has(position)) return Infinity
-    if (host.checkLeader(position.currentLeaderEpoch) !== ErrorCode.NONE) return Infinity
-    if (diverges(host, position)) return Infinity
-    if (this.#tellCommits && position.sentHighWatermark !== host.highWatermark) return Infinity
-    return host.replicableBytes(position.fetchOffset as Offset)
   }
 
   /** Without a promise as long as every partition answers from memory. */
@@ -343,16 +232,12 @@ class FetchOperation implements DelayedOperation {
       atLeastOne: reading.isEmpty,
       allowFollower: this.#allowFollower,
     }
-    if (this.#replica === null) {
-      const near = this.#nearReplica(host, position)
-      return near === null ? host.read(request) : this.#redirect(host, request, near)
+    if (this.#follower !== null) {
+      const answer = this.#follower.read(host, position, request)
+      return typeof answer === 'number' ? failed(answer) : answer
     }
-    const refusal = this.#refused.get(position)
-    if (refusal !== undefined) return failed(refusal)
-    // Without records it still hears of bounds and of where the logs part.
-    if (this.#isThrottled(position))
-      return host.readForReplica({ ...request, maxBytes: 0, atLeastOne: false })
-    return host.readForReplica(request)
+    const near = this.#nearReplica(host, position)
+    return near === null ? host.read(request) : this.#redirect(host, request, near)
   }
 
   /** The offsets of here, and the records from there. */
@@ -383,7 +268,7 @@ class FetchOperation implements DelayedOperation {
   #respond(reading: Reading): Response {
     const plan = this.#plan
     this.#requestContext.onSent(() => reading.release())
-    if (this.#replica !== null) this.#countThrottled(reading)
+    if (this.#follower !== null) this.#tellSent(this.#follower, reading)
     if (plan.kind === 'incremental') return this.#respondWithNews(reading, plan.session)
     const { positions } = reading
     const responses: ResponseTopic[] = []
@@ -393,10 +278,16 @@ class FetchOperation implements DelayedOperation {
     let sessionId = 0
     if (plan.kind === 'full') {
       for (const [index, outcome] of reading.outcomes.entries()) remember(positions[index]!, outcome)
-      const replica = this.#replica?.replica ?? null
+      const replica = this.#follower?.replica ?? null
       sessionId = this.#context.fetchSessions.create(positions, this.#byTopicId, replica)?.id ?? 0
     }
     return this.#finish(sessionId, responses)
+  }
+
+  #tellSent(follower: FollowerFetch, { positions, outcomes }: Reading): void {
+    for (const [index, { byteLength }] of outcomes.entries()) {
+      if (byteLength > 0) follower.sends(positions[index]!, byteLength)
+    }
   }
 
   #respondWithNews(reading: Reading, session: FetchSession): Response {
@@ -410,30 +301,16 @@ class FetchOperation implements DelayedOperation {
         this.#add(responses, position, outcome)
         if (outcome.byteLength > 0) session.rotate(position)
       }
-      if (isCurrent && this.#rests(position)) session.attention?.rest(position)
+      if (isCurrent) this.#follower?.answered(position)
     }
     return this.#finish(session.id, responses)
   }
 
-  /** The follower has all that there is, knows all bounds, and is in sync: until that changes it need not be told. */
-  #rests(position: FetchPosition): boolean {
-    if (this.#replica === null || this.#refused.has(position)) return false
-    const host = this.#host(position)
-    if (typeof host === 'number' || this.#replicable(host, position) > 0) return false
-    const { fetchOffset, sentHighWatermark, sentLogStartOffset } = position
-    return (
-      sentHighWatermark === host.highWatermark &&
-      sentLogStartOffset === host.state.logStartOffset &&
-      host.hasInSync(this.#replica.replica, fetchOffset as Offset)
-    )
-  }
-
   #finish(sessionId: number, responses: ResponseTopic[]): Response {
-    const { apiVersion, connection } = this.#requestContext
     const response = { errorCode: ErrorCode.NONE, sessionId, responses }
-    const leaders = apiVersion < LEADER_HINT_SINCE ? [] : responses.flatMap(hintedLeaders)
-    if (leaders.length === 0) return response
-    return { ...response, nodeEndpoints: nodeEndpoints(this.#context, connection, leaders) }
+    const { connection } = this.#requestContext
+    if (this.#hinted === null) return response
+    return { ...response, nodeEndpoints: nodeEndpoints(this.#context, connection, this.#hinted) }
   }
 
   /** Partitions that follow one another in one topic share its entry. */
@@ -461,9 +338,12 @@ class FetchOperation implements DelayedOperation {
     const { apiVersion } = this.#requestContext
     if (outcome.divergingEpoch !== null) return { ...partition, divergingEpoch: outcome.divergingEpoch }
     if (apiVersion < LEADER_HINT_SINCE || !namesLeader(outcome.error)) return partition
-    const registration = this.#topic(position)?.partitions[position.partition]
+    const topic = topicAt(this.#context, this.#byTopicId, position)
+    const registration = topic?.partitions[position.partition]
     if (registration === undefined) return partition
     const { leader, leaderEpoch } = registration
+    this.#hinted ??= []
+    this.#hinted.push(leader)
     return { ...partition, currentLeader: { leaderId: leader, leaderEpoch } }
   }
 }
@@ -511,21 +391,8 @@ function remember(position: FetchPosition, outcome: FetchOutcome): void {
   position.sentLogStartOffset = outcome.logStartOffset
 }
 
-/** The read will say where the logs part, or that it cannot say. In the newest epoch, as nearly always, none do. */
-function diverges(host: PartitionHost, { lastFetchedEpoch, fetchOffset }: FetchPosition): boolean {
-  if (lastFetchedEpoch < 0) return false
-  const { epochs, logEndOffset } = host.state
-  if (lastFetchedEpoch === epochs.latestEpoch) return fetchOffset > logEndOffset
-  const end = epochs.endOffsetFor(lastFetchedEpoch as LeaderEpoch, logEndOffset)
-  return end === null || end.epoch !== lastFetchedEpoch || end.endOffset < fetchOffset
-}
-
 function namesLeader(error: number): boolean {
   return error === ErrorCode.NOT_LEADER_OR_FOLLOWER || error === ErrorCode.FENCED_LEADER_EPOCH
-}
-
-function hintedLeaders({ partitions }: ResponseTopic): number[] {
-  return partitions.flatMap(({ currentLeader }) => currentLeader?.leaderId ?? [])
 }
 
 function failed(error: ErrorCode): FetchOutcome {

@@ -229,7 +229,8 @@ export class FetchSessions {
     return this.#sessions.size
   }
 
-  begin(request: SessionRequest, byTopicId: boolean): FetchPlan {
+  /** `replica`: the follower that asks, null for a consumer. Nobody goes on with the session of another kind. */
+  begin(request: SessionRequest, byTopicId: boolean, replica: BrokerId | null = null): FetchPlan {
     const { sessionId, sessionEpoch } = request
     if (sessionEpoch === INITIAL_EPOCH || sessionEpoch === FINAL_EPOCH) {
       if (sessionId !== NO_SESSION) this.#end(sessionId)
@@ -237,7 +238,7 @@ export class FetchSessions {
       return { kind: sessionEpoch === INITIAL_EPOCH ? 'full' : 'sessionless', positions }
     }
     const session = this.#sessions.get(sessionId)
-    if (session === undefined) return { kind: 'refused', error: ErrorCode.FETCH_SESSION_ID_NOT_FOUND }
+    if (session?.replica !== replica) return { kind: 'refused', error: ErrorCode.FETCH_SESSION_ID_NOT_FOUND }
     if (session.epoch !== sessionEpoch)
       return { kind: 'refused', error: ErrorCode.INVALID_FETCH_SESSION_EPOCH }
     if (session.byTopicId !== byTopicId)

@@ -2,7 +2,7 @@ import t from 'tap'
 import { ManualClock } from '../../../broker/env-memory/clock.ts'
 import { SeededRandom } from '../../../broker/env-memory/random.ts'
 import { FetchSessions, type SessionRequest } from '../../../broker/runtime/fetch-sessions.ts'
-import { errorName } from '../../../client/protocol/errors.ts'
+import { ErrorCode, errorName } from '../../../client/protocol/errors.ts'
 import { type BrokerId, type TopicId, ZERO_TOPIC_ID } from '../../../client/protocol/types.ts'
 
 function make(slots = 2) {
@@ -46,8 +46,9 @@ function next(
   epoch: number,
   more: number[] = [],
   forget: number[] = [],
+  replica: number | null = null,
 ): unknown {
-  const plan = sessions.begin(request(id, epoch, more, forget), false)
+  const plan = sessions.begin(request(id, epoch, more, forget), false, replica as BrokerId | null)
   return plan.kind === 'refused' ? errorName(plan.error) : plan.positions.map(position => position.partition)
 }
 
@@ -136,11 +137,32 @@ t.test('a follower has room before consumers, and what it may have missed is sai
 
   const [position] = follower!.positions()
   position!.sentHighWatermark = 7
-  sessions.begin(request(follower!.id, 1), false)
+  sessions.begin(request(follower!.id, 1), false, 2 as BrokerId)
   t.equal(position!.sentHighWatermark, 7)
-  sessions.begin(request(follower!.id, 2, [1]), false)
+  sessions.begin(request(follower!.id, 2, [1]), false, 2 as BrokerId)
   t.equal(position!.sentHighWatermark, -1)
 })
+
+t.test(
+  'nobody goes on with the session of a follower but itself, nor a follower with that of a consumer',
+  async t => {
+    const { sessions } = make(2)
+    const consumers = open(sessions, [1])
+    const full = sessions.begin(request(0, 0, [1]), false, 2 as BrokerId)
+    if (full.kind !== 'full') throw new Error(full.kind)
+    const followers = sessions.create(full.positions, false, 2 as BrokerId)!.id
+    const notFound = { kind: 'refused', error: ErrorCode.FETCH_SESSION_ID_NOT_FOUND }
+    t.same(sessions.begin(request(followers, 1), false), notFound)
+    t.same(sessions.begin(request(followers, 1), false, 3 as BrokerId), notFound)
+    t.same(sessions.begin(request(consumers, 1), false, 2 as BrokerId), notFound)
+    t.equal(
+      sessions.begin(request(followers, 1), false, 2 as BrokerId).kind,
+      'incremental',
+      'which is as it was',
+    )
+    t.equal(sessions.begin(request(consumers, 1), false).kind, 'incremental')
+  },
+)
 
 t.test('a new session of a follower takes the place of its former one', t => {
   const { sessions } = make(3)
@@ -151,8 +173,8 @@ t.test('a new session of a follower takes the place of its former one', t => {
   }
   const [former, other] = [begin(2), begin(3)]
   const now = begin(2)
-  t.same(next(sessions, former, 1), 'FETCH_SESSION_ID_NOT_FOUND')
-  t.same(next(sessions, other, 1), [1])
-  t.same(next(sessions, now, 1), [1])
+  t.same(next(sessions, former, 1, [], [], 2), 'FETCH_SESSION_ID_NOT_FOUND')
+  t.same(next(sessions, other, 1, [], [], 3), [1])
+  t.same(next(sessions, now, 1, [], [], 2), [1])
   t.end()
 })
