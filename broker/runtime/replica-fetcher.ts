@@ -18,10 +18,12 @@ import { type FetchResponse } from '../../client/protocol/messages/fetch.ts'
 import { type BrokerId, type Offset } from '../../client/protocol/types.ts'
 import { type Address, type Env, type TimerHandle } from '../env.ts'
 import { type Retained } from '../slab.ts'
+import { AnswerRound } from './answer-round.ts'
 import { BrokerLink, type LinkError, type LinkMemory } from './broker-link.ts'
 import { type FollowedHost, FollowedPartition, FollowerSession } from './follower-session.ts'
 import { findLeaderBounds } from './leader-bounds.ts'
 import { type ReplicateOutcome, type TruncateOutcome } from './partition-types.ts'
+import { WaitingPartitions } from './waiting-partitions.ts'
 
 export interface FetcherConfig {
   /** How long a leader may hold a fetch for want of records. */
@@ -87,8 +89,6 @@ const ENVELOPE_BYTES = 64 * 1024
 const MIN_LINK_BACKOFF_MS = 50
 const MAX_LINK_BACKOFF_MS = 1000
 const MIN_BACKOFF_MS = 20
-/** For so long an answer's partitions wait for one another. */
-const GATHER_MS = 50
 /** For so long at most a throttled partition waits before the quota is looked at again: it may have been raised. */
 const MAX_THROTTLE_MS = 1000
 /** Errors in a row before the log tells of them: a new leader is often heard of before it has heard itself. */
@@ -98,22 +98,16 @@ export class ReplicaFetcher {
   readonly leader: BrokerId
   readonly #services: FetcherServices
   readonly #session = new FollowerSession()
-  readonly #waiting = new Set<FollowedPartition>()
+  readonly #waiting: WaitingPartitions
+  readonly #round: AnswerRound
   #address: Address | null
   #link: BrokerLink | null = null
   #linkFailures = 0
   #connectTimer: TimerHandle | null = null
-  #retryTimer: TimerHandle | null = null
-  #retryTimerAtMs = Infinity
   /** Fetches under way: one, or two while the second ends the wait of the first. */
   #inFlight = 0
   #fullInFlight = false
-  /** Numbers answers; the partitions of the newest wait for one another. */
-  #round = 0
-  #working = 0
   #lastBytes = 0
-  #gatherUntilMs = 0
-  #gatherTimer: TimerHandle | null = null
   #pumpPlanned = false
   #stopped = false
 
@@ -122,6 +116,11 @@ export class ReplicaFetcher {
     this.#services = services
     this.leader = leader
     this.#address = address
+    this.#waiting = new WaitingPartitions(services.env, partition => {
+      this.#session.changed(partition)
+      this.#planPump()
+    })
+    this.#round = new AnswerRound(services.env, () => this.#pump())
   }
 
   get size(): number {
@@ -137,9 +136,9 @@ export class ReplicaFetcher {
     const known = this.#session.get(host.topicId, host.partition)
     if (known?.host === host && known.leaderEpoch === leaderEpoch) {
       // Said again: whatever kept it from getting on may be over.
-      if (known.phase === 'waiting') this.#retry(known)
+      if (known.phase === 'waiting') this.#waiting.end(known)
     } else {
-      if (known !== undefined) this.#leaveWaiting(known)
+      if (known !== undefined) this.#waiting.remove(known)
       this.#session.add(new FollowedPartition(host, leaderEpoch))
     }
     this.#planPump()
@@ -148,7 +147,7 @@ export class ReplicaFetcher {
   remove(topicId: FollowedHost['topicId'], partition: number): void {
     const known = this.#session.get(topicId, partition)
     if (known === undefined) return
-    this.#leaveWaiting(known)
+    this.#waiting.remove(known)
     this.#session.remove(topicId, partition)
     if (this.#session.size === 0) this.#disconnect()
   }
@@ -164,9 +163,8 @@ export class ReplicaFetcher {
   stop(): void {
     this.#stopped = true
     this.#disconnect()
-    const { timers } = this.#services.env
-    if (this.#retryTimer !== null) timers.clear(this.#retryTimer)
-    if (this.#gatherTimer !== null) timers.clear(this.#gatherTimer)
+    this.#waiting.stop()
+    this.#round.stop()
     for (const { host } of [...this.#session.partitions]) this.remove(host.topicId, host.partition)
   }
 
@@ -236,7 +234,7 @@ export class ReplicaFetcher {
     }
     if (!this.#link.isReady || this.#inFlight > 1) return
     const mayInterrupt = !this.#fullInFlight && this.#session.hasNews
-    if (this.#inFlight === 1 ? !mayInterrupt : this.#working > 0) return
+    if (this.#inFlight === 1 ? !mayInterrupt : this.#round.isOpen) return
     this.#fetch(this.#link)
   }
 
@@ -281,8 +279,7 @@ export class ReplicaFetcher {
       return
     }
     this.#linkRecovered()
-    this.#round++
-    this.#working = 0
+    this.#round.begin()
     let bytes = 0
     for (const { topicId, partitions } of response.responses) {
       for (const answer of partitions) {
@@ -301,7 +298,7 @@ export class ReplicaFetcher {
       this.#link?.relax()
       this.#services.quiet()
     }
-    if (this.#working > 0) this.#watchGathering()
+    if (this.#round.isOpen) this.#round.watch()
     else this.#pump()
   }
 
@@ -366,8 +363,7 @@ export class ReplicaFetcher {
 
   #work(partition: FollowedPartition, work: Promise<ReplicateOutcome>): void {
     partition.phase = 'working'
-    partition.round = this.#round
-    this.#working++
+    this.#round.enter(partition)
     this.#session.changed(partition)
     work.then(
       outcome => this.#worked(partition, outcome),
@@ -380,8 +376,7 @@ export class ReplicaFetcher {
   }
 
   #worked(partition: FollowedPartition, outcome: ReplicateOutcome, why?: string): void {
-    const inTime = partition.round === this.#round && this.#working > 0
-    if (inTime) this.#working--
+    const inTime = this.#round.leave(partition)
     if (partition.phase === 'working') {
       partition.phase = 'ready'
       if (outcome === 'ok') this.#gotOn(partition)
@@ -391,7 +386,7 @@ export class ReplicaFetcher {
       }
     }
     if (!inTime) this.#planPump()
-    else if (this.#working === 0) this.#pump()
+    else if (!this.#round.isOpen) this.#pump()
   }
 
   #gotOn(partition: FollowedPartition): void {
@@ -435,20 +430,8 @@ export class ReplicaFetcher {
       const fields = { partition: partition.host.name, leader: this.leader, reason }
       env.log.warn('A partition cannot be copied from its leader; it is tried again and again', fields)
     }
-    partition.phase = 'waiting'
-    partition.retryAtMs = env.clock.monotonicMs() + jittered(env, delayMs)
-    this.#waiting.add(partition)
+    this.#waiting.add(partition, env.clock.monotonicMs() + jittered(env, delayMs), reason === null)
     this.#session.changed(partition)
-    if (reason === null) {
-      partition.waiter = {
-        wake: () => {
-          this.#retry(partition)
-          this.#planPump()
-        },
-      }
-      partition.host.addWaiter(partition.waiter)
-    }
-    this.#armRetry(partition.retryAtMs)
   }
 
   /**
@@ -463,68 +446,9 @@ export class ReplicaFetcher {
       if (partition.phase !== 'ready' || !throttle.holds(partition.host)) continue
       const position = partition.position()
       if (position === null || position.fetchOffset >= partition.leaderHighWatermark) continue
-      partition.phase = 'waiting'
-      partition.retryAtMs = untilMs
-      this.#waiting.add(partition)
+      this.#waiting.add(partition, untilMs)
       this.#session.changed(partition)
-      this.#armRetry(untilMs)
     }
-  }
-
-  #armRetry(atMs: number): void {
-    if (atMs >= this.#retryTimerAtMs) return
-    const { timers, clock } = this.#services.env
-    if (this.#retryTimer !== null) timers.clear(this.#retryTimer)
-    this.#retryTimerAtMs = atMs
-    this.#retryTimer = timers.set(Math.max(0, atMs - clock.monotonicMs()), () => this.#retryDue())
-  }
-
-  #retryDue(): void {
-    this.#retryTimer = null
-    this.#retryTimerAtMs = Infinity
-    const nowMs = this.#services.env.clock.monotonicMs()
-    let earliestMs = Infinity
-    for (const partition of this.#waiting) {
-      if (partition.retryAtMs <= nowMs) this.#retry(partition)
-      else earliestMs = Math.min(earliestMs, partition.retryAtMs)
-    }
-    if (earliestMs < Infinity) this.#armRetry(earliestMs)
-    this.#pump()
-  }
-
-  #retry(partition: FollowedPartition): void {
-    this.#leaveWaiting(partition)
-    if (partition.phase !== 'waiting') return
-    partition.phase = 'ready'
-    this.#session.changed(partition)
-  }
-
-  #leaveWaiting(partition: FollowedPartition): void {
-    this.#waiting.delete(partition)
-    if (partition.waiter !== null) partition.host.removeWaiter(partition.waiter)
-    partition.waiter = null
-  }
-
-  /** One timer that looks now and then, while answers come, whether one of their partitions holds up the others. */
-  #watchGathering(): void {
-    const { timers, clock } = this.#services.env
-    this.#gatherUntilMs = clock.monotonicMs() + GATHER_MS
-    this.#gatherTimer ??= timers.set(GATHER_MS, () => this.#checkGathering())
-  }
-
-  #checkGathering(): void {
-    this.#gatherTimer = null
-    if (this.#working === 0 || this.#stopped) return
-    const { timers, clock } = this.#services.env
-    const leftMs = this.#gatherUntilMs - clock.monotonicMs()
-    if (leftMs > 0) {
-      this.#gatherTimer = timers.set(leftMs, () => this.#checkGathering())
-      return
-    }
-    // The slow ones are in no round any more: the others go on, and they join when they are done.
-    this.#round++
-    this.#working = 0
-    this.#pump()
   }
 }
 
