@@ -51,6 +51,8 @@ export interface TopicOptions {
 const UNKNOWN_TOPIC_ATTEMPTS = 4
 /** A broker that has owed an answer for so long may hang: others are asked whether they still count on it. */
 const SILENT_MS = 1000
+/** Who asks again so soon was not helped by the answer: then it is time to know another broker. */
+const ASKED_AGAIN_MS = 5000
 /** How long the first contact is tried for. */
 const FIRST_CONTACT_TIMEOUT_MS = 15_000
 
@@ -68,6 +70,7 @@ export class Cluster {
   #refreshPlanned = false
   #lastRefreshMs = Number.NEGATIVE_INFINITY
   #bootstrapTurn = 0
+  #controlTurn = 0
   #ageTimer: ClientTimer | null = null
   #silenceTimer: ClientTimer | null = null
   #isInquiring = false
@@ -196,11 +199,21 @@ export class Cluster {
     }
   }
 
-  /** Any broker that answers: one that we talk to already, else the known ones, else those we started from. */
+  /** Those that answer, for short requests. */
+  #controlConnections(): Connection[] {
+    return [...this.#connections]
+      .filter(([key]) => key.startsWith(`${CONTROL_LANE}/`))
+      .map(([, connection]) => connection)
+      .filter(connection => connection.isOpen && !isOverdue(connection))
+  }
+
+  /**
+   * Any broker that answers: one that we talk to already, else the known ones, else those we started from. In turn: what
+   * one of them does not know, because it is cut off from the others, the next one may.
+   */
   async #anyConnection(): Promise<Connection> {
-    for (const [key, connection] of this.#connections) {
-      if (key.startsWith(`${CONTROL_LANE}/`) && connection.isOpen && !isOverdue(connection)) return connection
-    }
+    const [open] = rotate(this.#controlConnections(), this.#controlTurn++)
+    if (open !== undefined) return open
     const failures: KafkaError[] = []
     const attempt = async (open: () => Promise<Connection>): Promise<Connection | null> => {
       try {
@@ -224,6 +237,17 @@ export class Cluster {
       if (connection !== null) return connection
     }
     throw unreachable(failures)
+  }
+
+  /** Where all that we could ask is one broker: another one, for the next time. Nobody waits for it. */
+  #befriendAnother(): void {
+    const asked = new Set(this.#controlConnections().map(({ address }) => nameOf(address)))
+    const others = [...this.metadata.brokers].filter(([, node]) => !asked.has(nameOf(node)))
+    const [other] = rotate(others, this.env.random.int(2 ** 30))
+    if (asked.size !== 1 || other === undefined) return
+    this.connection(other[0], CONTROL_LANE).catch((error: unknown) => {
+      if (!this.isClosed) this.config.logger.debug('another broker cannot be reached', { error })
+    })
   }
 
   // ------------------------------------------------------------------------------------ requests
@@ -390,6 +414,7 @@ export class Cluster {
     const run = (): void => {
       this.#refreshPlanned = false
       if (this.isClosed || this.#refreshing !== null) return
+      if (sinceMs < ASKED_AGAIN_MS) this.#befriendAnother()
       this.#refreshing = this.refresh([...this.#tracked])
         .then(
           () => {},

@@ -167,3 +167,15 @@ t.test('a broker that hangs is given up when the others no longer count on it', 
   t.same(cluster.partition('t').values(), ['before', 'after'])
   await producer.close()
 })
+
+t.test('a broker that is cut off from the others, and knows no better, is not asked for ever', async t => {
+  await using cluster = await FakeCluster.start({ brokers: 3, topics: { t: 1 } })
+  await using kafka = new Kafka({ brokers: cluster.bootstrap })
+  const producer = kafka.producer({ deliveryTimeoutMs: 10_000 })
+  await producer.send({ topic: 't', messages: [{ value: 'before' }] })
+  cluster.isolate(0)
+  cluster.moveLeader('t', 0, 1)
+  await producer.send({ topic: 't', messages: [{ value: 'after' }] })
+  t.same(cluster.partition('t').values(), ['before', 'after'])
+  await producer.close()
+})

@@ -154,6 +154,8 @@ export class FakeCluster {
   readonly #options: FakeClusterOptions
   /** Brokers that the others no longer count on: Metadata does not name them. */
   readonly fenced = new Set<number>()
+  /** Brokers that hear nothing new from the others, and what they tell all the same. */
+  readonly #outdated = new Map<number, Map<FakePartition, { leader: number; epoch: number }>>()
   readonly #brokers: { server: Server; port: number; sockets: Set<Socket> }[] = []
   #waiting = new Set<() => void>()
   #nextProducerId = 1000n
@@ -216,6 +218,15 @@ export class FakeCluster {
   /** How often an API was asked. */
   count(api: string): number {
     return this.requests.filter(request => request.api === api).length
+  }
+
+  /** From now on the broker is cut off from the others: it answers clients with the metadata of this moment. */
+  isolate(id: number): void {
+    const partitions = [...this.topics.values()].flatMap(topic => topic.partitions)
+    this.#outdated.set(
+      id,
+      new Map(partitions.map(each => [each, { leader: each.leader, epoch: each.epoch }])),
+    )
   }
 
   moveLeader(topic: string, index: number, leader: number): void {
@@ -309,7 +320,7 @@ export class FakeCluster {
       case 'ApiVersions':
         return { errorCode: 0, apiKeys: this.#versions() }
       case 'Metadata':
-        return this.#metadata(request.body as MetadataRequest)
+        return this.#metadata(request.broker, request.body as MetadataRequest)
       case 'InitProducerId':
         return { errorCode: error, producerId: this.#nextProducerId++, producerEpoch: 0 }
       case 'Produce':
@@ -337,7 +348,8 @@ export class FakeCluster {
     })).filter(({ minVersion, maxVersion }) => maxVersion >= minVersion)
   }
 
-  #metadata({ topics, allowAutoTopicCreation: mayCreate }: MetadataRequest) {
+  #metadata(broker: number, { topics, allowAutoTopicCreation: mayCreate }: MetadataRequest) {
+    const outdated = this.#outdated.get(broker)
     const names = topics === null ? [...this.topics.keys()] : topics.map(({ name }) => name!)
     return {
       brokers: this.#brokers
@@ -355,14 +367,17 @@ export class FakeCluster {
           errorCode: 0,
           name,
           topicId: topic.id,
-          partitions: topic.partitions.map(({ leader, epoch }, partitionIndex) => ({
-            errorCode: leader < 0 ? ErrorCode.LEADER_NOT_AVAILABLE : 0,
-            partitionIndex,
-            leaderId: leader,
-            leaderEpoch: epoch,
-            replicaNodes: [0],
-            isrNodes: [0],
-          })),
+          partitions: topic.partitions.map((partition, partitionIndex) => {
+            const { leader, epoch } = outdated?.get(partition) ?? partition
+            return {
+              errorCode: leader < 0 ? ErrorCode.LEADER_NOT_AVAILABLE : 0,
+              partitionIndex,
+              leaderId: leader,
+              leaderEpoch: epoch,
+              replicaNodes: [0],
+              isrNodes: [0],
+            }
+          }),
         }
       }),
     }
