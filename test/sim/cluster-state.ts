@@ -111,8 +111,14 @@ export class ClusterState {
     }
   }
 
-  /** Whether each partition has all its replicas in sync, which is where another fault hurts nobody yet. */
+  /**
+   * Whether each partition has all its replicas in sync, which is where another fault hurts nobody yet. A broker that
+   * came back sooner than anybody noticed may still be written down as in sync: it counts from when the controller has
+   * let it in, as it has been taken out of everything by then.
+   */
   isWhole(): boolean {
+    const { brokers } = this.image
+    if (!this.#machines.every(({ brokerId }) => brokers.isUnfenced(brokerId))) return false
     for (const { partitions } of this.image.topics())
       for (const { replicas, isr, leader } of partitions)
         if (leader < 0 || isr.length < replicas.length) return false

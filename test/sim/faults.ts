@@ -68,9 +68,12 @@ export class Faults {
 
   /**
    * Whether the disk of this machine may forget now what was not synced: where records are acknowledged before they are
-   * on disk, as long as every other copy of them is there. It need not be in sync any more, as nothing is committed
-   * without it that it lacks; but one that was merely killed counts as none until all are in sync again: nobody can
-   * tell its case from the other.
+   * on disk, as long as every other copy of them is there. Why that is promised: such a record was written by at least
+   * min.insync.replicas, which is two here, so losing one disk leaves one; whoever joined the ISR since has it too; and
+   * who left it while two were left is not needed, or else is kept as eligible. So the others need not be in sync now.
+   * But one that has died since all were, if only its process, counts as none until all are in sync again: no broker
+   * can tell its case from that of a lost disk, and it is no longer eligible. Of brokers in no such partition too much
+   * is asked here, which costs a fault now and then and allows none.
    */
   mayCutPower(machine: Machine): boolean {
     if (!this.options.isSoft) return true
@@ -241,6 +244,8 @@ const FAULTS: readonly (readonly [number, Fault])[] = [
     1,
     (faults, random, machine) => {
       const isSync = random.int(2) === 0
+      // A sync that fails ends the broker.
+      if (!faults.mayKill(machine)) return `leave the disk of broker ${machine.brokerId} alone`
       const heal = machine.disk.disk.inject({
         operation: isSync ? 'sync' : 'write',
         code: 'IO_ERROR',

@@ -12,8 +12,8 @@ export interface TopicPlan {
   readonly replicationFactor: number
   readonly compacted: boolean
   /**
-   * Whether records are on disk before they are acknowledged. Where they are not, as many disks as min.insync.replicas
-   * leaves over may lose what they have not synced at one time, and no more.
+   * Whether records are on disk before they are acknowledged. Where they are not, one disk fewer than
+   * min.insync.replicas may lose what it has not synced at one time, and no more: that many hold what is committed.
    */
   readonly flushed: boolean
   readonly configs: Readonly<Record<string, string>>

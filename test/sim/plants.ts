@@ -3,9 +3,7 @@
  * where the list of reliability has one. Each is a mutation from the outside, of the world or of a method of a pure
  * machine; no line of the broker knows of them.
  *
- * What waits for transactions to have something to be planted in: 12 to 14, and 18. 25 is rarely seen: a buffer must be
- * used again while a window is full, and for a batch of the same length, else the checksum tells before anybody is
- * hurt.
+ * What waits for transactions to have something to be planted in: 12 to 14, and 18.
  */
 import { type Disk, type DiskFile, type Env } from '../../broker/env.ts'
 import { GroupShard } from '../../broker/group/group-shard.ts'
@@ -17,6 +15,7 @@ import { PartitionHost } from '../../broker/runtime/partition-host.ts'
 import { OffsetIndex } from '../../broker/storage/offset-index.ts'
 import { ProducerBatch } from '../../client/producer/batch.ts'
 import { BufferPool } from '../../client/producer/buffer-pool.ts'
+import { PartitionQueue } from '../../client/producer/partition-queue.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { CLUSTER_PLANTS } from './cluster-plants.ts'
 import { type Plant, replace, replaceGetter } from './gardening.ts'
@@ -150,6 +149,7 @@ export const PLANTS: readonly Plant[] = [
   ...CLUSTER_PLANTS,
   // Memory.
   { name: '25-buffer-reused-while-written', plant: reuseBuffers },
+  { name: '25-buffer-reused-before-retry', plant: reuseBuffersOfRetries },
 ]
 
 const NOTHING: Decision = { records: [], volatile: [], replies: [], timers: [] }
@@ -185,8 +185,46 @@ function acceptCommit(
 
 /** CVE-2026-35554: the buffer of a batch that ran out of time goes back to the pool while a socket still has it. */
 function reuseBuffers(): () => void {
+  const [release, forget] = poolsOfBatches()
+  const undo = replace(
+    ProducerBatch.prototype,
+    'settle',
+    original =>
+      function (this: ProducerBatch, outcome) {
+        const bytes = outcome.error !== null && this.state === 'flying' ? this.encode('none') : null
+        original.call(this, outcome)
+        if (bytes !== null) release(bytes)
+      },
+  )
+  return () => {
+    undo()
+    forget()
+  }
+}
+
+/** The same for a first attempt that has failed: the batch itself will need its bytes again. */
+function reuseBuffersOfRetries(): () => void {
+  const [release, forget] = poolsOfBatches()
+  const undo = replace(
+    PartitionQueue.prototype,
+    'answered',
+    original =>
+      function (this: PartitionQueue, batch, errorCode) {
+        const verdict = original.call(this, batch, errorCode)
+        if (verdict === 'retry' && batch.attempts === 1) release(batch.encode('none'))
+        return verdict
+      },
+  )
+  return () => {
+    undo()
+    forget()
+  }
+}
+
+/** Gives bytes back to the pool that they came from; and the way to undo it. */
+function poolsOfBatches(): [release: (bytes: Buffer) => void, undo: () => void] {
   const pools = new WeakMap<ArrayBufferLike, BufferPool>()
-  const undoTake = replace(
+  const undo = replace(
     BufferPool.prototype,
     'take',
     original =>
@@ -196,20 +234,7 @@ function reuseBuffers(): () => void {
         return taken
       },
   )
-  const undoSettle = replace(
-    ProducerBatch.prototype,
-    'settle',
-    original =>
-      function (this: ProducerBatch, outcome) {
-        const bytes = outcome.error !== null && this.state === 'flying' ? this.encode('none') : null
-        original.call(this, outcome)
-        if (bytes !== null) pools.get(bytes.buffer)?.give(bytes)
-      },
-  )
-  return () => {
-    undoTake()
-    undoSettle()
-  }
+  return [bytes => pools.get(bytes.buffer)?.give(bytes), undo]
 }
 
 /** A text of offsets, each greater than the log has. */

@@ -9,6 +9,7 @@ import { AdministratorActor } from './administrator.ts'
 import { planAmbushes } from './ambush.ts'
 import { ClusterState } from './cluster-state.ts'
 import { Faults } from './faults.ts'
+import { HastyActor } from './hasty.ts'
 import { History } from './history.ts'
 import { Inspection } from './inspection.ts'
 import { Invariants } from './invariants.ts'
@@ -16,6 +17,7 @@ import { MoverActor } from './mover.ts'
 import { ObserverActor } from './observer.ts'
 import { type ClusterPlan, planCluster, type TopicPlan } from './plan.ts'
 import { Replicas } from './replicas.ts'
+import { SoundBytes } from './sound-bytes.ts'
 import { type Actor, MemberActor, ProducerActor, ReaderActor, type Workload } from './workload.ts'
 import { ClientMachine } from './world/client.ts'
 import { type Trace } from './world/envs.ts'
@@ -67,7 +69,7 @@ class Simulation {
   readonly #history = new History()
   readonly #random: Readonly<
     Record<
-      'world' | 'network' | 'disk' | 'clients' | 'workload' | 'faults' | 'store' | 'ambushes',
+      'world' | 'network' | 'disk' | 'clients' | 'workload' | 'faults' | 'store' | 'ambushes' | 'haste',
       SeededRandom
     >
   >
@@ -82,12 +84,14 @@ class Simulation {
   readonly #trace: Trace | null
   readonly #faults: Faults
   #hosts = 0
+  #knowsMisfortune = false
 
   constructor(options: SimulationOptions) {
     this.#options = options
     const root = new SeededRandom(options.seed)
-    const [world, network, disk, clients, workload, faults, store, ambushes] = Array.from({ length: 8 }, () =>
-      root.fork(),
+    const [world, network, disk, clients, workload, faults, store, ambushes, haste] = Array.from(
+      { length: 9 },
+      () => root.fork(),
     )
     this.#random = {
       world: world!,
@@ -98,6 +102,7 @@ class Simulation {
       faults: faults!,
       store: store!,
       ambushes: ambushes!,
+      haste: haste!,
     }
     this.#plan = planCluster(new SeededRandom(options.seed ^ 0x5eed), options.brokers)
     this.#trace = options.trace === undefined ? null : (...what) => this.#say(...what)
@@ -147,6 +152,7 @@ class Simulation {
 
   run(): SimulationResult {
     const invariants = new Invariants(this.#scheduler, this.#machines, this.#history)
+    const soundBytes = new SoundBytes(error => this.#fail(error))
     const reject = (error: unknown): void => this.#fail(error)
     process.on('unhandledRejection', reject)
     // Clients that cannot connect make thousands of errors, and nobody looks at where.
@@ -158,6 +164,7 @@ class Simulation {
       this.#fail(error)
     } finally {
       invariants.end()
+      soundBytes.end()
       process.off('unhandledRejection', reject)
       Error.stackTraceLimit = stackTraceLimit
     }
@@ -196,6 +203,7 @@ class Simulation {
     const { faults, world } = this.#random
     // Some seeds know no misfortune at all: what goes wrong there is wrong by itself.
     if (world.int(20) !== 0) {
+      this.#knowsMisfortune = true
       this.#faults.plan(scheduler.nowMs, FAULTS_UNTIL_MS, 3000 + faults.int(40_000))
       this.#planAmbushes()
     }
@@ -260,6 +268,8 @@ class Simulation {
     this.#scheduler.in(LOOK_FOR_GHOSTS_EVERY_MS, KIND.check, () => {
       try {
         state.checkGhosts(this.#scheduler.nowMs)
+        // Who has come back in order since then, and is in sync, counts again.
+        this.#faults.lookWhetherWhole()
         this.#lookForGhosts()
       } catch (error) {
         this.#fail(error)
@@ -405,6 +415,28 @@ class Simulation {
       }
     }
     if (brokers > 1) this.#actors.push(new ObserverActor(this.#client('observer'), workload, groups))
+    this.#makeHaste()
+  }
+
+  #makeHaste(): void {
+    const { haste: draw } = this.#random
+    if (draw.int(3) !== 0) return
+    const machine = this.#client('hasty')
+    this.#network.narrow(machine.host, 512 << draw.int(4))
+    this.#actors.push(
+      new HastyActor({
+        machine,
+        spec: { name: 'hasty', idempotent: draw.int(3) !== 0, acks: 'all' },
+        workload: this.#workload,
+        topics: this.#plan.topics,
+        pauseMs: 40_000 + draw.int(80_000),
+        block: forMs => {
+          if (!this.#knowsMisfortune || this.#faults.areOver) return
+          for (const { host } of this.#machines)
+            this.#faults.endAfter(forMs, this.#network.cut(machine.host, host))
+        },
+      }),
+    )
   }
 
   #client(name: string): ClientMachine {

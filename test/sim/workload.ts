@@ -6,6 +6,8 @@
 import { type SeededRandom } from '../../broker/env-memory/random.ts'
 import { KafkaError } from '../../client/errors.ts'
 import { type Kafka } from '../../client/kafka.ts'
+import { type Producer } from '../../client/producer/producer.ts'
+import { type ProducerOptions } from '../../client/producer/types.ts'
 import { type History, type ProducerSpec, paddedValue, type SentRecord } from './history.ts'
 import { type TopicPlan } from './plan.ts'
 import { type ClientMachine } from './world/client.ts'
@@ -81,6 +83,17 @@ export function live(workload: Workload, who: string, life: () => Promise<void>,
 
 // ------------------------------------------------------------------------------------------------ producers
 
+export interface ProducerActorOptions {
+  readonly machine: ClientMachine
+  readonly spec: ProducerSpec
+  readonly workload: Workload
+  readonly topics: readonly TopicPlan[]
+  /** Between two bursts, on average. */
+  readonly pauseMs: number
+  /** Bytes of most values beyond what tells them apart; drawn where it is not given. */
+  readonly padding?: number
+}
+
 export class ProducerActor implements Actor {
   readonly machine: ClientMachine
   readonly spec: ProducerSpec
@@ -92,19 +105,13 @@ export class ProducerActor implements Actor {
   #n = 0
   #underWay = 0
 
-  constructor(options: {
-    machine: ClientMachine
-    spec: ProducerSpec
-    workload: Workload
-    topics: readonly TopicPlan[]
-    pauseMs: number
-  }) {
+  constructor(options: ProducerActorOptions) {
     this.machine = options.machine
     this.spec = options.spec
     this.#workload = options.workload
     this.#topics = options.topics
     this.#pauseMs = options.pauseMs
-    this.#padding = options.machine.random.int(200)
+    this.#padding = options.padding ?? options.machine.random.int(200)
   }
 
   start(): void {
@@ -124,27 +131,46 @@ export class ProducerActor implements Actor {
 
   async #live(process: SimProcess, kafka: Kafka): Promise<void> {
     const { random } = this.machine
+    const { acks, idempotent } = this.spec
     const producer = kafka.producer({
-      acks: this.spec.acks,
-      idempotent: this.spec.idempotent,
+      acks,
+      idempotent,
+      allowAutoTopicCreation: false,
+      ...this.settings(random),
+    })
+    while (!this.isStopping) {
+      await process.sleep(this.#pauseMs * 2 * random.float())
+      await this.burst(producer, process)
+    }
+  }
+
+  protected get isStopping(): boolean {
+    return this.#workload.stopping
+  }
+
+  /** Of its next life. */
+  protected settings(random: SeededRandom): ProducerOptions {
+    return {
       lingerMs: random.int(3) * 5,
       deliveryTimeoutMs: random.int(3) === 0 ? 500 + random.int(3000) : 5000 + random.int(60_000),
       requestTimeoutMs: 3000 + random.int(10_000),
       maxInFlightRequests: 1 + random.int(5),
       compression: random.int(6) === 0 ? 'gzip' : 'none',
       batchBytes: random.int(2) === 0 ? 512 : 16 * 1024,
-      allowAutoTopicCreation: false,
-    })
-    while (!this.#workload.stopping) {
-      await process.sleep(this.#pauseMs * 2 * random.float())
-      for (let left = 1 + random.int(12); left > 0 && !this.#workload.stopping; left--) {
-        this.#send(producer, random)
-        if (random.int(2) === 0) await process.sleep(random.int(20))
-      }
     }
   }
 
-  #send(producer: ReturnType<Kafka['producer']>, random: SeededRandom): void {
+  /** What it does between two pauses. */
+  protected async burst(producer: Producer, process: SimProcess): Promise<void> {
+    const { random } = this.machine
+    for (let left = 1 + random.int(12); left > 0 && !this.isStopping; left--) {
+      this.send(producer)
+      if (random.int(2) === 0) await process.sleep(random.int(20))
+    }
+  }
+
+  protected send(producer: Producer): void {
+    const { random } = this.machine
     const { topic, partitions, compacted } = this.#topics[random.int(this.#topics.length)]!
     const partition = random.int(partitions)
     const records: SentRecord[] = []

@@ -52,6 +52,7 @@ export class SimNetwork {
   /** By `from>to`: how many times slower than usual. */
   readonly #slow = new Map<string, number>()
   readonly #down = new Set<string>()
+  readonly #narrow = new Map<string, number>()
   #nextPort = FIRST_EPHEMERAL_PORT
 
   constructor(options: {
@@ -186,6 +187,15 @@ export class SimNetwork {
     return () => {
       if (this.#slow.get(link) === factor) this.#slow.delete(link)
     }
+  }
+
+  /** What leaves this host has so many bytes on their way in a stream at most, from now on. */
+  narrow(host: string, windowBytes: number): void {
+    this.#narrow.set(host, windowBytes)
+  }
+
+  windowOf(host: string): number {
+    return Math.min(this.windowBytes, this.#narrow.get(host) ?? this.windowBytes)
   }
 
   heal(): void {

@@ -1,19 +1,27 @@
 /**
  * One end of a stream, as the kernel of its machine and the process that owns it see it. It serves the broker's
  * `Socket`; the client's is a thin layer over it.
+ *
+ * Who writes gives his memory away until `done`: the checksum of a write is the same when it is done as when it was
+ * begun, or the run ends here. Were only what has arrived looked at, such bytes would have to hurt somebody first.
  */
 
 import { type Address, NetworkError, type Receiver, type Socket } from '../../../broker/env.ts'
 import { assert } from '../../../client/protocol/assert.ts'
+import { crc32c } from '../../../client/protocol/crc32c.ts'
 import { type SimNetwork } from './network.ts'
 import { type SimProcess } from './process.ts'
 import { KIND } from './scheduler.ts'
+import { Violation } from './violation.ts'
 
 interface PendingWrite {
   readonly chunks: readonly Uint8Array[]
   index: number
   offset: number
   readonly byteLength: number
+  /** Of all chunks, as they were written. */
+  readonly checksum: number
+  readonly atMs: number
   readonly done: (error: NetworkError | null) => void
 }
 
@@ -105,7 +113,8 @@ export class Endpoint implements Socket {
       return
     }
     this.pendingBytes += byteLength
-    this.#writes.push({ chunks, index: 0, offset: 0, byteLength, done })
+    const atMs = this.#network.scheduler.nowMs
+    this.#writes.push({ chunks, index: 0, offset: 0, byteLength, checksum: checksumOf(chunks), atMs, done })
     this.#leave()
   }
 
@@ -167,7 +176,7 @@ export class Endpoint implements Socket {
   }
 
   #sendWindow(): void {
-    const { windowBytes } = this.#network
+    const windowBytes = this.#network.windowOf(this.local.host)
     while (this.#writes.length > 0 && this.#inFlight < windowBytes) {
       const bytes = this.#take(Math.min(SEGMENT_BYTES, windowBytes - this.#inFlight))
       this.#inFlight += bytes.length
@@ -189,9 +198,7 @@ export class Endpoint implements Socket {
       if (write === undefined) break
       const chunk = write.chunks[write.index]
       if (chunk === undefined) {
-        this.#writes.shift()
-        this.pendingBytes -= write.byteLength
-        this.process.enter(() => write.done(null))
+        this.#taken(write)
         continue
       }
       const part = chunk.subarray(write.offset, write.offset + limit - length)
@@ -205,12 +212,24 @@ export class Endpoint implements Socket {
     }
     const taken = Buffer.concat(parts, length)
     const last = this.#writes[0]
-    if (last !== undefined && last.index === last.chunks.length) {
-      this.#writes.shift()
-      this.pendingBytes -= last.byteLength
-      this.process.enter(() => last.done(null))
-    }
+    if (last !== undefined && last.index === last.chunks.length) this.#taken(last)
     return taken
+  }
+
+  /** The last byte of the first write has left its process. */
+  #taken(write: PendingWrite): void {
+    this.#checkUnchanged(write)
+    this.#writes.shift()
+    this.pendingBytes -= write.byteLength
+    this.process.enter(() => write.done(null))
+  }
+
+  #checkUnchanged({ chunks, checksum, byteLength, atMs }: PendingWrite): void {
+    if (checksumOf(chunks) === checksum) return
+    const { scheduler } = this.#network
+    const where = `${this.process.name} to ${this.remote.host}:${this.remote.port}`
+    const what = `the ${byteLength} bytes that were written at ${atMs} ms were changed before that was done`
+    scheduler.stop(new Violation('changed-while-written', `${where}: ${what}`))
   }
 
   #arrivalMs(bytes: number): number {
@@ -326,6 +345,7 @@ export class Endpoint implements Socket {
     this.#network.forget(this)
     const failure = error ?? new NetworkError('ECANCELED', 'the connection was closed before all was sent')
     const writes = this.#writes.splice(0)
+    for (const write of writes) this.#checkUnchanged(write)
     this.pendingBytes = 0
     this.process.after(0, KIND.network, () => {
       for (const write of writes) write.done(failure)
@@ -338,6 +358,12 @@ export class Endpoint implements Socket {
     this.#closedTold = true
     this.#receiver.closed(this.#error)
   }
+}
+
+function checksumOf(chunks: readonly Uint8Array[]): number {
+  let checksum = 0
+  for (const chunk of chunks) checksum = crc32c(chunk, checksum)
+  return checksum
 }
 
 function reset(): NetworkError {
