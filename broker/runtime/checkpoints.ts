@@ -97,6 +97,8 @@ export class Checkpoints {
   readonly #highWatermarks: Coalesced
   readonly #logStarts: Coalesced
   readonly #cleanedOffsets: Coalesced
+  /** Partitions whose leader epochs are being written. */
+  readonly #savingEpochs = new Map<PartitionHost, Promise<void>>()
 
   constructor(options: {
     readonly env: Env
@@ -183,10 +185,26 @@ export class Checkpoints {
 
   /** The leader epochs of one partition, where the file does not have them yet. */
   async saveEpochs(host: PartitionHost): Promise<void> {
+    // Two writers of one file would share what it is made of.
+    while (this.#savingEpochs.has(host)) await this.epochsSettled(host)
     const version = host.unsavedEpochs
     if (version === null || !host.online) return
-    await writeLeaderEpochs(this.#env.disk, host.directory, host.state.epochs.entries)
-    host.epochsSaved(version)
+    const saving = writeLeaderEpochs(this.#env.disk, host.directory, host.state.epochs.entries)
+    this.#savingEpochs.set(host, saving)
+    try {
+      await saving
+      host.epochsSaved(version)
+    } finally {
+      this.#savingEpochs.delete(host)
+    }
+  }
+
+  /**
+   * Resolves when the leader epochs of a partition are not being written. Once it has left, its folder may go then: a
+   * later one of that name must not get them.
+   */
+  async epochsSettled(host: PartitionHost): Promise<void> {
+    await this.#savingEpochs.get(host)?.catch(ignore)
   }
 
   async #write(name: string, ...offsetOf: OffsetOf): Promise<void> {

@@ -295,6 +295,7 @@ export class PartitionManager {
     host.leave()
     await this.#oneAtATime(host.name, async () => {
       try {
+        await this.#checkpoints.epochsSettled(host)
         await host.delete(freshSuffix(this.#env))
       } finally {
         const { logEndOffset: recoveryPoint, logStartOffset } = host.state

@@ -2,8 +2,9 @@ import t from 'tap'
 import { createMemoryEnv } from '../../../broker/env-memory.ts'
 import { type ClusterServices } from '../../../broker/runtime/partition-types.ts'
 import { RecoveryReport } from '../../../broker/runtime/recovery-report.ts'
+import { encodeBatch } from '../../../client/protocol/record.ts'
 import { type LeaderEpoch, type TopicId } from '../../../client/protocol/types.ts'
-import { assignment, crashDisk, DATA, files, host, produce, readAll, start } from './harness.ts'
+import { assignment, crashDisk, DATA, files, host, produce, readAll, start, TOPIC_ID } from './harness.ts'
 
 const OTHER_ID = 'b'.repeat(32) as TopicId
 const HOUR_MS = 3_600_000
@@ -332,3 +333,48 @@ t.test(
     await next.stop()
   },
 )
+
+t.test(
+  'a partition that is deleted while its leader epochs are saved leaves them to no later one',
+  async t => {
+    const disk = crashDisk()
+    const life = await start({ disk, assignments: [assignment({ leaderEpoch: 7 as LeaderEpoch })] })
+    for (const operation of ['sync', 'rename'] as const) {
+      const [topicId, nextId] = operation === 'sync' ? [TOPIC_ID, OTHER_ID] : [OTHER_ID, TOPIC_ID]
+      await produce(host(life, 0, topicId), ['old'])
+      const release = disk.hold(operation, /orders-0\/leader-epoch/)
+      await life.env.clock.advance(60_000)
+      const deleted = life.manager.delete(topicId, 0)
+      const created = life.manager.create(assignment({ topicId: nextId, leaderEpoch: 3 as LeaderEpoch }))
+      await life.env.clock.settle()
+      release()
+      await Promise.all([deleted, created])
+      await life.env.clock.settle()
+      t.same(await files(life, `${DATA}/orders-0`, /leader-epoch/), [])
+      t.match(host(life, 0, nextId).state.epochs.entries, [{ epoch: 3, startOffset: 0 }])
+    }
+    t.same(life.env.log.of('warn'), [])
+    await life.stop()
+  },
+)
+
+t.test('leader epochs that two want saved at once are written one after the other', async t => {
+  const disk = crashDisk()
+  const logConfig = { cleanupPolicy: ['compact'] as const, segmentBytes: 100 }
+  const life = await start({ disk, assignments: [assignment({ logConfig })], cleaner: { backoffMs: 1e9 } })
+  for (const value of ['1', '2', '3']) {
+    const records = encodeBatch([{ key: 'a', value, timestamp: 1 }])
+    await new Promise(resolve => host(life).produce(records, null, -1, 1000, resolve))
+  }
+  host(life).becomeLeader(1 as LeaderEpoch)
+  const release = disk.hold('sync', /leader-epoch/)
+  await life.env.clock.advance(60_000)
+  const compacted = life.manager.compact()
+  await life.env.clock.settle()
+  release()
+  await life.env.clock.advance(1000)
+  await compacted
+  t.same(await readAll(host(life)), ['1:2', '2:3'])
+  t.same(life.env.log.of('warn'), [])
+  await life.stop()
+})
