@@ -41,7 +41,7 @@ const BATCHES = [
 
 const USAGE = `npm run bench:replication -- [options]
   --only PART[,PART]  ${PARTS.join(', ')} (all)
-  --rounds N          of each case of throughput (3)
+  --rounds N          of each case of throughput and cost (3)
   --seconds S         measured time of one figure (3)
   --load MIB          MiB/s of the fixed load (100)
   --batch NAME        batches of the fixed load: ${BATCHES.map(({ name }) => name).join(', ')} (64k)
@@ -205,58 +205,89 @@ async function throughputOf(bench: Bench, batch: Options['batch'], synced: boole
 
 // ------------------------------------------------------------------------------------------------ cost
 
-/** Milliseconds of processor time for each GiB that is produced. */
+/**
+ * Milliseconds of processor time for each GiB that is produced. What a GiB costs depends on who else is on the machine
+ * at the time, so the pipe and each number of replicas take turns, and it is within a round that they are compared.
+ */
 async function cost(bench: Bench): Promise<void> {
-  const { options, driver, pipe, cluster } = bench
-  const { batchBytes, inFlight, name } = options.batch
-  const paced = {
-    batchBytes,
-    inFlight,
-    bytesPerSecond: options.loadMebibytes * MEBIBYTE,
-    durationMs: options.durationMs * 2,
+  const { loadMebibytes, batch } = bench.options
+  const heading = `CPU at ${loadMebibytes} MiB/s in ${batch.name}, ms per GiB`
+  print([heading, 'MiB/s', 'leader', 'follower 2', 'follower 3'])
+  for (const synced of [false, true]) await costOf(bench, synced)
+}
+
+async function costOf(bench: Bench, synced: boolean): Promise<void> {
+  const { options, admin, cluster, driver } = bench
+  const { batchBytes, inFlight } = options.batch
+  const { port } = cluster.broker(LEADER)
+  const topics = COST_REPLICAS.map(replicas => `cost-${synced}-${replicas}`)
+  for (const [index, topic] of topics.entries()) {
+    await createTopic(bench, topic, COST_REPLICAS[index]!, synced)
+    await driver.run(produceJob(port, topic, { batchBytes, inFlight, warmupMs: 0, limitBytes: FILL_BYTES }))
   }
-  print([
-    `CPU at ${options.loadMebibytes} MiB/s in ${name}, ms per GiB`,
-    'MiB/s',
-    'leader',
-    'follower 2',
-    'follower 3',
-  ])
-  const leaderCosts: number[] = []
-  for (const synced of [false, true]) {
-    for (const replicas of [1, 2, 3]) {
-      const topic = `cost-${synced}-${replicas}`
-      await createTopic(bench, topic, replicas, synced)
-      const { port } = cluster.broker(LEADER)
-      await driver.run(produceJob(port, topic, { batchBytes, inFlight, warmupMs: 0, limitBytes: FILL_BYTES }))
-      const pids = cluster.brokers.map(({ pid }) => pid)
-      const { spent, result } = await cpuOf(pids, () =>
-        driver.run(produceJob(port, topic, { ...paced, warmupMs: 0 })),
-      )
-      const perGibibyte = spent.map(ms => (ms / result.totalBytes) * 1024 * MEBIBYTE)
-      leaderCosts.push(perGibibyte[0]!)
-      const title = `${replicas} replica${replicas === 1 ? '' : 's'}, ${synced ? 'synced' : 'no sync'}`
-      print([title, mebibytesPerSecond(result.bytes, result.durationMs), ...perGibibyte])
-      await bench.admin.deleteTopics({ topics: [topic] })
-    }
+  const cases = [() => costOfPipe(bench), ...topics.map(topic => () => costOfLeader(bench, topic))]
+  const costs: Cost[][] = cases.map(() => [])
+  for (let round = 0; round < options.rounds; round += 1) {
+    const order = [...cases.keys()]
+    if (round % 2 === 1) order.reverse()
+    for (const index of order) costs[index]!.push(await cases[index]!())
+    progress(`${topics[0]}: ${costs.map(list => list.at(-1)!.perGibibyte[0]!.toFixed(0)).join(', ')}`)
   }
-  const reads = { ...paced, kind: 'fetch', warmupMs: 0, broker: false, readBytes: batchBytes } as const
-  const { fromOffset, toOffset } = { fromOffset: 0, toOffset: 1 }
-  const { spent, result } = await cpuOf([pipe.pid], () => {
-    const { acks: _, ...job } = produceJob(pipe.ports.readMemory, 'pipe', {})
-    return driver.run({ ...job, ...reads, inFlight: 4, fromOffset, toOffset })
-  })
-  const ofPipe = (spent[0]! / result.totalBytes) * 1024 * MEBIBYTE
-  print([
-    'the pipe, sending the same bytes from memory',
-    mebibytesPerSecond(result.bytes, result.durationMs),
-    ofPipe,
-  ])
-  for (const [index, title] of ['no sync', 'synced'].entries()) {
-    const [one, two, three] = leaderCosts.slice(index * 3)
-    const first = two! - one!
-    const each = (three! - one!) / 2
-    print([`more for a follower, ${title}`, '', first, each, `${(each / ofPipe).toFixed(2)} pipes`])
+  progress('')
+  const suffix = synced ? 'synced' : 'no sync'
+  const [pipe, one, two, three] = costs as [Cost[], Cost[], Cost[], Cost[]]
+  for (const [index, list] of [one, two, three].entries()) {
+    const replicas = COST_REPLICAS[index]!
+    const processes = [0, 1, 2].map(broker => median(list.map(({ perGibibyte }) => perGibibyte[broker]!)))
+    const rate = median(list.map(({ mebibytesPerSecond: each }) => each))
+    print([`${replicas} replica${replicas === 1 ? '' : 's'}, ${suffix}`, rate, ...processes])
+  }
+  const rate = median(pipe.map(({ mebibytesPerSecond: each }) => each))
+  print(['the pipe, sending the same bytes from memory', rate, median(pipe.map(ofFirst))])
+  const more = (list: Cost[], followers: number): number[] =>
+    list.map((each, round) => (ofFirst(each) - ofFirst(one[round]!)) / followers / ofFirst(pipe[round]!))
+  for (const [title, ratios] of [
+    ['more for the first follower', more(two, 1)],
+    ['more for each of two', more(three, 2)],
+  ] as const) {
+    const [least, most] = [Math.min(...ratios), Math.max(...ratios)].map(ratio => ratio.toFixed(2))
+    print([`${title}, ${suffix}, in pipes`, '', median(ratios), `${least} to ${most}`])
+  }
+  await admin.deleteTopics({ topics })
+}
+
+const COST_REPLICAS = [1, 2, 3]
+
+/** What a GiB has cost the processes that were watched, the one that matters first. */
+interface Cost {
+  readonly perGibibyte: readonly number[]
+  readonly mebibytesPerSecond: number
+}
+
+function ofFirst({ perGibibyte }: Cost): number {
+  return perGibibyte[0]!
+}
+
+function costOfLeader({ options, driver, cluster }: Bench, topic: string): Promise<Cost> {
+  const pids = cluster.brokers.map(({ pid }) => pid)
+  return costFor(pids, () => driver.run(produceJob(cluster.broker(LEADER).port, topic, paced(options))))
+}
+
+function costOfPipe({ options, driver, pipe }: Bench): Promise<Cost> {
+  const { acks: _, ...job } = produceJob(pipe.ports.readMemory, 'pipe', { broker: false, ...paced(options) })
+  const reads = { kind: 'fetch', readBytes: options.batch.batchBytes, fromOffset: 0, toOffset: 1 } as const
+  return costFor([pipe.pid], () => driver.run({ ...job, ...reads, inFlight: 4 }))
+}
+
+function paced({ batch: { batchBytes, inFlight }, loadMebibytes, durationMs }: Options): Partial<ProduceJob> {
+  return { batchBytes, inFlight, bytesPerSecond: loadMebibytes * MEBIBYTE, durationMs, warmupMs: 0 }
+}
+
+async function costFor(pids: readonly number[], work: () => Promise<DriverResult>): Promise<Cost> {
+  const { spent, result } = await cpuOf(pids, work)
+  return {
+    perGibibyte: spent.map(ms => (ms / result.totalBytes) * 1024 * MEBIBYTE),
+    mebibytesPerSecond: mebibytesPerSecond(result.bytes, result.durationMs),
   }
 }
 
