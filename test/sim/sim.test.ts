@@ -54,6 +54,7 @@ const CANARIES = [
   { name: 'ack-before-sync', from: 13 },
   { name: '16-old-coordinator-answers', from: 1 },
   { name: '23-controller-after-its-term', from: 1 },
+  { name: '25-buffer-reused-while-written', from: 2 },
 ]
 const WITHIN_SEEDS = 10
 
