@@ -55,7 +55,7 @@ export interface ClusterProcessesOptions {
   readonly directory: string
   readonly brokers: number
   readonly properties?: Readonly<Record<string, string | number | boolean>>
-  /** Where each broker, when it stops in order, leaves a CPU profile: `broker-<id>.<start>.cpuprofile`. Null: nowhere. */
+  /** Where a broker that stops in order leaves a CPU profile: `broker-<id>.<start>.cpuprofile`. Null: nowhere. */
   readonly cpuProfile: string | null
 }
 
