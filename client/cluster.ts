@@ -208,8 +208,8 @@ export class Cluster {
   }
 
   /**
-   * Any broker that answers: one that we talk to already, else the known ones, else those we started from. In turn: what
-   * one of them does not know, because it is cut off from the others, the next one may.
+   * Any broker that answers: one that we talk to already, else the known ones, else those we started from. In turn:
+   * what one of them does not know, because it is cut off from the others, the next one may.
    */
   async #anyConnection(): Promise<Connection> {
     const [open] = rotate(this.#controlConnections(), this.#controlTurn++)

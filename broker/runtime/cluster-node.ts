@@ -110,12 +110,20 @@ export class ClusterNode {
 
   /** What replicas want to know of the cluster, and ask of it. */
   get services(): ClusterServices {
-    const { brokers } = this.#options.metadata.image
+    const { env, metadata, config, staticConfig } = this.#options
+    const { brokers } = metadata.image
     return {
       isActive: (broker, brokerEpoch) => brokers.isActive(broker) && brokers.epochOf(broker) === brokerEpoch,
       proposeIsr: proposal => this.#isr.propose(proposal),
       servingUntilMs: () => this.membership.servingUntilMs(),
-      lagTimeMaxMs: () => this.#options.config().values['replica.lag.time.max.ms'],
+      lagTimeMaxMs: () => config().values['replica.lag.time.max.ms'],
+      isWhole: (topicId, partition) => {
+        if (this.membership.servingUntilMs() <= env.clock.monotonicMs()) return false
+        const image = metadata.image.topicById(topicId)?.partitions[partition]
+        return image?.replicas.every(replica => image.isr.includes(replica)) === true
+      },
+      settledAfterMs: () =>
+        config().values['replica.lag.time.max.ms'] + staticConfig.values['broker.session.timeout.ms'],
     }
   }
 

@@ -23,6 +23,8 @@ export interface CompactedPartition {
   readonly lastStableOffset: Offset
   /** False: it is not served any more, or its old segments are just being deleted. */
   readonly mayBeCompacted: boolean
+  /** Tombstones with a delete horizon up to this wall time may go; -Infinity: none may now. */
+  readonly dueHorizonMs: number
 }
 
 export type CleaningResources = Pick<CleaningOptions, 'map' | 'ioBytes' | 'pace'>
@@ -65,7 +67,7 @@ export class PartitionCompaction {
 
   /** What is to be done now; null: nothing. Touches no disk. */
   plan(): CompactionPlan | null {
-    const { state, lastStableOffset, mayBeCompacted } = this.#partition
+    const { state, lastStableOffset, mayBeCompacted, dueHorizonMs } = this.#partition
     if (this.#isStopped || this.#running !== null || !mayBeCompacted || !isCompacted(state.config))
       return null
     if (this.#clock.monotonicMs() < this.#notBeforeMs) return null
@@ -77,6 +79,7 @@ export class PartitionCompaction {
       lastStableOffset,
       cleanedTo: this.#cleanedTo,
       nextHorizonMs: this.#nextHorizonMs,
+      dueHorizonMs,
     }
     const plan = planCompaction(this.#storage.segments, bounds, config, this.#clock.wallMs())
     return plan.reason === null ? null : plan
@@ -110,7 +113,7 @@ export class PartitionCompaction {
   }
 
   async #run(plan: CompactionPlan, resources: CleaningResources): Promise<boolean> {
-    const { name, state } = this.#partition
+    const { name, state, dueHorizonMs } = this.#partition
     const startMs = this.#clock.monotonicMs()
     try {
       const outcome = await this.#storage.clean({
@@ -119,6 +122,7 @@ export class PartitionCompaction {
         keepsSequence: lastSequences(state.producers, state.durableOffset),
         deleteRetentionMs: state.config.deleteRetentionMs,
         wallMs: this.#clock.wallMs(),
+        dueHorizonMs,
         isWanted: () => this.#isWanted(),
       })
       const { cleanedTo, nextHorizonMs, ...figures } = outcome

@@ -144,6 +144,18 @@ export class PartitionHost implements Wakeable {
     return this.online && !this.#retaining && this.#driver.exchange === null
   }
 
+  /**
+   * A replica that was away has what a tombstone deletes, and would keep it were the tombstone gone when it comes back:
+   * so none goes before all replicas have it. Kafka holds none back, and asks for a long delete.retention.ms.
+   */
+  get dueHorizonMs(): number {
+    const { clock, cluster } = this.#services
+    const wallMs = clock.wallMs()
+    if (cluster === null) return wallMs
+    if (!cluster.isWhole(this.topicId, this.partition)) return -Infinity
+    return wallMs - Math.max(0, cluster.settledAfterMs() - this.state.config.deleteRetentionMs)
+  }
+
   /** False after the partition left this broker or the disk failed. */
   get online(): boolean {
     return this.#driver.unavailable === null

@@ -203,4 +203,11 @@ export interface ClusterServices {
   servingUntilMs(): number
   /** replica.lag.time.max.ms */
   lagTimeMaxMs(): number
+  /**
+   * Every replica is in sync, as far as a broker knows whose registration has not run out: then each of them has what
+   * was committed `settledAfterMs` ago.
+   */
+  isWhole(topicId: TopicId, partition: number): boolean
+  /** How long a replica may be behind that counts as in sync, and how old an image may be. */
+  settledAfterMs(): number
 }

@@ -7,10 +7,10 @@
  *
  * The rules are Kafka's (Cleaner.cleanInto, KIP-534):
  * - of each key the last record survives, as far as the offset map reaches; records without a key do not;
- * - a tombstone, and a marker of whose transaction nothing is left, survives until its delete horizon: the time
- * at which
- *   a compaction first found it so plus delete.retention.ms. The horizon is kept in the batch itself: bit 6 of the
- *   attributes says that the base timestamp is one. A reader who began before it has seen the tombstone;
+ * - a tombstone, and a marker of whose transaction nothing is left, survives until its delete horizon: the time at
+ *   which a compaction first found it so plus delete.retention.ms; longer where a replica might miss it. The horizon is
+ *   kept in the batch itself: bit 6 of the attributes says that the base timestamp is one. A reader who began before it
+ *   has seen the tombstone;
  * - records of aborted transactions go;
  * - the last batch of each producer that the broker remembers stays, if only as a header, so that its sequence is not
  *   forgotten; and the last batch of each rewritten segment, so that the log has no hole where segments meet, which
@@ -26,8 +26,10 @@ import { type Aborted, type MarkerType, type PassedTransactions } from './transa
 export interface FilterOptions {
   readonly map: OffsetMap
   readonly transactions: PassedTransactions<Aborted>
-  /** The wall clock, against which delete horizons are held. */
+  /** The wall clock: where new delete horizons begin. */
   readonly nowMs: number
+  /** Delete horizons up to here have passed. */
+  readonly dueHorizonMs: number
   readonly deleteRetentionMs: number
   /** Whether the batch says what the last sequence of its producer is; see `lastSequences`. */
   readonly keepsSequence: (header: BatchHeader) => boolean
@@ -102,19 +104,18 @@ export class BatchFilter {
 
   /** The records of a batch that `batch` could not decide. Throws MalformedError when they cannot be read. */
   records(header: BatchHeader, body: Uint8Array, isLastOfSegment: boolean): RecordFilter {
-    const { map, nowMs, deleteRetentionMs } = this.#options
     const isKept = this.#mustStay(header, isLastOfSegment)
-    return new RecordFilter({ header, body, map, nowMs, deleteRetentionMs, isKept, counts: this.counts })
+    return new RecordFilter({ ...this.#options, header, body, isKept, counts: this.counts })
   }
 
   /** The next control batch. `type` null: its record is gone already, or it is none that ends a transaction. */
   marker(header: BatchHeader, type: MarkerType | null, isLastOfSegment: boolean): Fate | KeptMarker {
-    const { transactions, nowMs, deleteRetentionMs } = this.#options
+    const { transactions, nowMs, dueHorizonMs, deleteRetentionMs } = this.#options
     const isForeign = type === null && header.recordCount > 0
     const mayGo = transactions.passMarker(header, type) && !isForeign
     this.counts.records += header.recordCount
     const horizonMs = deleteHorizonOf(header)
-    const isDue = horizonMs === null ? header.recordCount === 0 : horizonMs <= nowMs
+    const isDue = horizonMs === null ? header.recordCount === 0 : horizonMs <= dueHorizonMs
     if (mayGo && isDue) {
       if (!this.#mustStay(header, isLastOfSegment)) return DROP
       return header.recordCount === 0 ? KEEP : EMPTY
@@ -141,12 +142,10 @@ export interface KeptMarker {
   readonly deleteHorizonMs: number
 }
 
-interface RecordFilterOptions {
+interface RecordFilterOptions
+  extends Pick<FilterOptions, 'map' | 'nowMs' | 'dueHorizonMs' | 'deleteRetentionMs'> {
   readonly header: BatchHeader
   readonly body: Uint8Array
-  readonly map: OffsetMap
-  readonly nowMs: number
-  readonly deleteRetentionMs: number
   readonly isKept: boolean
   readonly counts: FilterCounts
 }
@@ -207,12 +206,12 @@ export class RecordFilter {
   }
 
   #survives(walk: RecordWalk): boolean {
-    const { header, body, map, nowMs } = this.#options
+    const { header, body, map, dueHorizonMs } = this.#options
     const offset = header.baseOffset + walk.offsetDelta
     if (offset > map.latestOffset) return true
     if (!walk.hasKey || map.get(body, walk.keyStart, walk.keyEnd) > offset) return false
     if (walk.hasValue) return true
-    if (this.#horizonMs !== null && this.#horizonMs <= nowMs) return false
+    if (this.#horizonMs !== null && this.#horizonMs <= dueHorizonMs) return false
     this.#tombstones++
     return true
   }

@@ -25,6 +25,8 @@ export interface CompactionBounds {
   readonly cleanedTo: Offset
   /** When the first tombstone of the clean part may go, Infinity where none waits or nobody knows. */
   readonly nextHorizonMs: number
+  /** Delete horizons up to here may pass; -Infinity: none may now. */
+  readonly dueHorizonMs: number
 }
 
 export interface CompactionPlan {
@@ -76,7 +78,7 @@ export function planCompaction(
   function reasonToCompact(): CompactionPlan['reason'] {
     if (dirtyBytes > 0 && dirtyRatio > config.minCleanableDirtyRatio) return 'dirty ratio'
     if (dirtyBytes > 0 && oldestDirtyMs < wallMs - config.maxCompactionLagMs) return 'max.compaction.lag.ms'
-    if (cleanBytes > 0 && bounds.nextHorizonMs <= wallMs) return 'delete.retention.ms'
+    if (cleanBytes > 0 && bounds.nextHorizonMs <= bounds.dueHorizonMs) return 'delete.retention.ms'
     return null
   }
 }

@@ -39,6 +39,8 @@ export interface CleaningOptions {
   /** Bytes of a read. */
   readonly ioBytes: number
   readonly wallMs: number
+  /** Tombstones and markers with a delete horizon up to here go. */
+  readonly dueHorizonMs: number
   readonly pace: Pace
   /** Asked now and then; false: nothing more is changed, and the promise rejects with CleaningGivenUp. */
   readonly isWanted: () => boolean
@@ -190,7 +192,7 @@ class LogCleaning {
 
   async #makeFilter(): Promise<Filter> {
     const { segments, abortedTransactions } = this.#parts
-    const { wallMs, deleteRetentionMs, keepsSequence } = this.#options
+    const { wallMs, dueHorizonMs, deleteRetentionMs, keepsSequence } = this.#options
     const transactions = new PassedTransactions(
       await abortedTransactions(segments[0]!.baseOffset, this.#limit),
     )
@@ -198,6 +200,7 @@ class LogCleaning {
       map: this.#map,
       transactions,
       nowMs: wallMs,
+      dueHorizonMs,
       deleteRetentionMs,
       keepsSequence,
     })

@@ -6,7 +6,7 @@ import { type LogConfig } from '../../../broker/log/config.ts'
 import { readOffsetCheckpoint } from '../../../broker/storage/checkpoints.ts'
 import { errorName } from '../../../client/protocol/errors.ts'
 import { encodeBatch } from '../../../client/protocol/record.ts'
-import { type TopicId } from '../../../client/protocol/types.ts'
+import { type BrokerId, type LeaderEpoch, type TopicId } from '../../../client/protocol/types.ts'
 import {
   assignment,
   crashDisk,
@@ -33,6 +33,17 @@ async function write(life: Life, keys: string, partition = 0, topicId = TOPIC_ID
     if (error !== 0) throw new Error(errorName(error as 0))
   }
 }
+
+/** Deletes `a` at offset 2, with others before and after. */
+async function writeTombstone(life: Life): Promise<void> {
+  const tombstone = encodeBatch([{ key: 'a', value: null, timestamp: 1 }])
+  await write(life, 'ab')
+  await new Promise(resolve => host(life).produce(tombstone, null, -1, 1000, resolve))
+  await write(life, 'cdef')
+}
+
+const hasTombstone = async (life: Life): Promise<boolean> =>
+  (await readAll(host(life))).includes('2:undefined')
 
 const compacted = (life: Life): string[] =>
   life.env.log
@@ -221,16 +232,56 @@ t.test('a full disk is waited out', async t => {
 t.test('an idle log loses its tombstones when their time is over', async t => {
   const logConfig = { ...CONFIG, deleteRetentionMs: 60_000 }
   const life = await start({ assignments: [assignment({ logConfig })] })
-  const tombstone = encodeBatch([{ key: 'a', value: null, timestamp: 1 }])
-  await write(life, 'ab')
-  await new Promise(resolve => host(life).produce(tombstone, null, -1, 1000, resolve))
-  await write(life, 'cdef')
+  await writeTombstone(life)
   await life.manager.compact()
   t.match(await readAll(host(life)), [/^1:b/, '2:undefined', /^3:c/])
   await life.env.clock.advance(59_000)
   t.match((await readAll(host(life)))[1], '2:undefined')
   await life.env.clock.advance(20_000)
   t.match(await readAll(host(life)), [/^1:b/, /^3:c/])
+  await life.stop()
+})
+
+/** One of several replicas, that leads. All are in sync where `isWhole` says so, and at most 40 s behind then. */
+async function startLeader(isWhole: () => boolean, deleteRetentionMs: number): Promise<Life> {
+  const life = await start({
+    assignments: [assignment({ logConfig: { ...CONFIG, deleteRetentionMs } })],
+    cluster: {
+      isActive: () => false,
+      proposeIsr: () => {},
+      servingUntilMs: () => Infinity,
+      lagTimeMaxMs: () => 30_000,
+      isWhole,
+      settledAfterMs: () => 40_000,
+    },
+  })
+  const [self, alone] = [1, [1]] as unknown as [BrokerId, BrokerId[]]
+  const epoch = self as number as LeaderEpoch
+  host(life).lead({ epoch, partitionEpoch: 1, revision: 1, replicas: alone, isr: alone, elr: [] })
+  return life
+}
+
+t.test('no tombstone goes while a replica may lack it', async t => {
+  let isWhole = false
+  const life = await startLeader(() => isWhole, 0)
+  await writeTombstone(life)
+  await life.manager.compact()
+  await life.env.clock.advance(100_000)
+  t.ok(await hasTombstone(life), 'one that is away has the record still, and would keep it')
+  isWhole = true
+  await life.env.clock.advance(20_000)
+  t.notOk(await hasTombstone(life), 'all have it')
+  await life.stop()
+})
+
+t.test('a tombstone stays for as long as a replica in sync may be behind', async t => {
+  const life = await startLeader(() => true, 10_000)
+  await writeTombstone(life)
+  await life.manager.compact()
+  await life.env.clock.advance(39_000)
+  t.ok(await hasTombstone(life))
+  await life.env.clock.advance(20_000)
+  t.notOk(await hasTombstone(life))
   await life.stop()
 })
 

@@ -127,6 +127,8 @@ t.test('in a cluster folders of partitions that have gone meanwhile are deleted'
     proposeIsr: () => {},
     servingUntilMs: () => Infinity,
     lagTimeMaxMs: () => 30_000,
+    isWhole: () => true,
+    settledAfterMs: () => 40_000,
   }
   const next = await start({ disk, cluster })
   const names = (await files(next, DATA)).map(name => name.replace(/[0-9a-f]{32}/, 'unique'))

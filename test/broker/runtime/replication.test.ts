@@ -46,6 +46,8 @@ async function member(options: LifeOptions & { logConfig?: Partial<LogConfig> } 
       proposeIsr: proposal => proposals.push(proposal),
       servingUntilMs: () => self.servingUntilMs,
       lagTimeMaxMs: () => 30_000,
+      isWhole: () => true,
+      settledAfterMs: () => 40_000,
     },
   })
   return Object.assign(self, life)

@@ -58,6 +58,8 @@ t.test('a tombstone gets its horizon when it is first seen, and goes when that i
   const second = compact(first.batches, { ...options, nowMs: 5099, firstDirtyOffset: 4 })
   t.same(second.log, first.log, 'the horizon is set once')
   t.equal(second.untouched, 2)
+  const held = { ...options, nowMs: 9000, dueHorizonMs: 5099, firstDirtyOffset: 4 }
+  t.same(compact(second.batches, held).log, first.log, 'horizons are held back')
   const third = compact(second.batches, { ...options, nowMs: 5100, firstDirtyOffset: 4 })
   t.same(third.log, ['0-1 b@1=1', '2-3 until:5100 c@3=1'])
   t.equal(third.nextHorizonMs, Infinity)

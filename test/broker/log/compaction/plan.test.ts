@@ -36,6 +36,7 @@ function plan(
     durableOffset: end,
     cleanedTo: 0,
     nextHorizonMs: Infinity,
+    dueHorizonMs: NOW,
     ...bounds,
   } as CompactionBounds
   const { firstDirtyOffset, uncleanableOffset, cleanBytes, dirtyBytes, reason } = planCompaction(
@@ -101,6 +102,8 @@ t.test('tombstones that are due are a reason of their own', t => {
   const reason = 'delete.retention.ms'
   t.equal(plan(segments(4), { cleanedTo: 300, nextHorizonMs: NOW }), `300..300 clean 300 dirty 0: ${reason}`)
   t.equal(plan(segments(4), { cleanedTo: 300, nextHorizonMs: NOW + 1 }), '300..300 clean 300 dirty 0: null')
+  const held = { cleanedTo: 300, nextHorizonMs: NOW, dueHorizonMs: -Infinity }
+  t.equal(plan(segments(4), held), '300..300 clean 300 dirty 0: null')
   t.end()
 })
 

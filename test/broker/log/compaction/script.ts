@@ -75,6 +75,8 @@ export function marker(offset: number, type: MarkerType, producer: number, epoch
 export interface CompactOptions {
   readonly firstDirtyOffset?: number
   readonly nowMs?: number
+  /** Default: `nowMs`. */
+  readonly dueHorizonMs?: number
   readonly deleteRetentionMs?: number
   /** Keys that the map takes. */
   readonly mapSize?: number
@@ -111,6 +113,7 @@ export function compact(batches: readonly Buffer[], options: CompactOptions = {}
     map,
     transactions,
     nowMs: options.nowMs ?? 0,
+    dueHorizonMs: options.dueHorizonMs ?? options.nowMs ?? 0,
     deleteRetentionMs: options.deleteRetentionMs ?? 100,
     keepsSequence: header => lastOffsets[Number(header.producerId)] === header.lastOffset,
   })

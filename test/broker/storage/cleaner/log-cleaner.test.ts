@@ -53,6 +53,7 @@ function clean(log: PartitionLog, options: Partial<CleaningOptions> = {}): Promi
     map: { maxBytes: 24 * 1000, loadFactor: 0.9, hashKey: new Uint8Array(16) },
     ioBytes: 300,
     wallMs: 0,
+    dueHorizonMs: 0,
     pace: { isOver: () => false, rest: async () => {}, moved: async () => {}, disk: work => work() },
     isWanted: () => true,
     ...options,
