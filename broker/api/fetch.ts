@@ -331,7 +331,8 @@ class FetchOperation implements DelayedOperation {
       highWatermark: outcome.highWatermark,
       lastStableOffset: outcome.lastStableOffset,
       logStartOffset: outcome.logStartOffset,
-      abortedTransactions: outcome.abortedTransactions,
+      // As Kafka has it: consumers get a list, if an empty one, and followers none.
+      abortedTransactions: this.#follower === null ? outcome.abortedTransactions : null,
       // Never null: librdkafka takes that for a broken answer.
       records: outcome.slices,
     }
@@ -342,8 +343,11 @@ class FetchOperation implements DelayedOperation {
     const registration = topic?.partitions[position.partition]
     if (registration === undefined) return partition
     const { leader, leaderEpoch } = registration
-    this.#hinted ??= []
-    this.#hinted.push(leader)
+    // A follower knows where everybody is.
+    if (this.#follower === null) {
+      this.#hinted ??= []
+      this.#hinted.push(leader)
+    }
     return { ...partition, currentLeader: { leaderId: leader, leaderEpoch } }
   }
 }
