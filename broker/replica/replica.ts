@@ -284,6 +284,7 @@ export class Replica<Token> {
     if (this.log.writtenOffset > before) this.#inSync.wrote(before, nowMs)
     this.#answerReached(this.#awaitingWrite, this.log.writtenOffset)
     this.#syncIfDue(-Infinity)
+    if (this.#awaitsFlush) this.#scheduleFlush(nowMs, false)
     this.#advanceHighWatermark()
   }
 
@@ -317,7 +318,7 @@ export class Replica<Token> {
   /** Asks for a sync when something written has to be durable and no sync was asked for that covers it. */
   #syncIfDue(nowMs: number): void {
     const { log } = this
-    if (log.writtenOffset <= log.durableOffset || log.writtenOffset <= this.#syncAsked) return
+    if (!this.#awaitsFlush) return
     const { flushBeforeAck, flushMessages, flushMs } = log.config
     const due =
       flushBeforeAck ||
@@ -325,6 +326,12 @@ export class Replica<Token> {
       nowMs - this.#unsyncedSinceMs >= flushMs ||
       nowMs >= this.#sealedSyncAtMs
     if (due) this.#askForSync()
+  }
+
+  /** Something is written that no sync has made durable or was asked to. */
+  get #awaitsFlush(): boolean {
+    const { writtenOffset, durableOffset } = this.log
+    return writtenOffset > durableOffset && writtenOffset > this.#syncAsked
   }
 
   #askForSync(): void {
@@ -508,9 +515,8 @@ export class Replica<Token> {
       this.#watchFollowers(nowMs)
     }
     if (earliestMs !== Infinity) this.#setTimer(earliestMs)
-    if (this.#unsyncedSinceMs !== Infinity && this.log.writtenOffset > this.#syncAsked) {
-      this.#scheduleFlush(nowMs, false)
-    }
+    // What is not written yet is looked at when it is: to set a timer that is over already would be to do so for ever.
+    if (this.#awaitsFlush) this.#scheduleFlush(nowMs, false)
   }
 
   /** One timer for all that waits: it is moved only to an earlier time, and set anew when it has gone off. */

@@ -71,7 +71,8 @@ export class DeadlineQueue {
     this.#timer = null
     this.#timerAtMs = Infinity
     const nowMs = this.#clock.monotonicMs()
-    for (;;) {
+    // Who joins again meanwhile with a deadline that has passed waits for the next turn: others want theirs too.
+    for (let left = this.#heap.length; left > 0; left--) {
       const first = this.#heap[0]
       if (first === undefined || first.deadlineMs > nowMs) break
       this.remove(first)

@@ -166,6 +166,46 @@ story(
 )
 
 story(
+  'a sync that is due waits for the write without asking for the clock again, and follows it at once',
+  `
+  > become-leader 1
+    save-epochs
+    wake
+  > produce a acks=1
+    append 0..0 epoch 1
+    timer 500
+  > written 1
+    reply a offset 0
+    wake
+  > wait 500
+  > tick
+    sync
+  > produce b acks=1
+    append 1..1 epoch 1
+    timer 500
+  > written 2
+    reply b offset 1
+    wake
+  # The sync was asked for at 1 and took what came meanwhile along.
+  > synced 2
+  > produce c acks=1
+    append 2..2 epoch 1
+  # The disk stalls.
+  > wait 1000
+  > tick
+    timer 30500
+  > written 3
+    reply c offset 2
+    timer 1000
+    wake
+  > tick
+    sync
+  > synced 3
+  `,
+  { config: { flushBeforeAck: false, flushMs: 500 } },
+)
+
+story(
   'what is not committed in time is answered so, and stays in the log',
   `
   > become-leader 1

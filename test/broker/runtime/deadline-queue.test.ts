@@ -70,3 +70,22 @@ t.test('an entry may join again when it was reached', async t => {
   await clock.advance(100)
   t.same(times, [10, 20, 30])
 })
+
+t.test('who joins again with a deadline that has passed waits for the next turn', async t => {
+  const clock = new ManualClock()
+  const queue = new DeadlineQueue({ clock, timers: clock })
+  let isOver = false
+  const insistent = {
+    heapIndex: -1,
+    deadlineMs: 10,
+    reached: () => {
+      if (!isOver) queue.add(insistent)
+    },
+  }
+  queue.add(insistent)
+  clock.set(10, () => {
+    isOver = true
+  })
+  await clock.advance(10)
+  t.ok(isOver, 'others had a turn')
+})
