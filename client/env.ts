@@ -94,7 +94,8 @@ export interface SocketReceiver {
 export interface ClientSocket {
   start(receiver: SocketReceiver): void
   /**
-   * Sends all of `chunks` in order, as one vectored write; they stay the socket's until `done`, called exactly once.
+   * Sends all of `chunks` in order, as one vectored write. Each stays the socket's until it has left, which is when
+   * `done` is called at the latest (exactly once), or when the peer has said what it makes of it.
    */
   write(chunks: readonly Uint8Array[], done: (error: SocketError | null) => void): void
   /** While false, this open socket alone does not keep the process alive. */

@@ -2,8 +2,8 @@
  * One end of a stream, as the kernel of its machine and the process that owns it see it. It serves the broker's
  * `Socket`; the client's is a thin layer over it.
  *
- * Who writes gives his memory away until `done`: the checksum of a write is the same when it is done as when it was
- * begun, or the run ends here. Were only what has arrived looked at, such bytes would have to hurt somebody first.
+ * Who writes gives his memory away until it has left: the checksum of a chunk is the same then as when it was written,
+ * or the run ends here. Were only what has arrived looked at, such bytes would have to hurt somebody first.
  */
 
 import { type Address, NetworkError, type Receiver, type Socket } from '../../../broker/env.ts'
@@ -19,8 +19,8 @@ interface PendingWrite {
   index: number
   offset: number
   readonly byteLength: number
-  /** Of all chunks, as they were written. */
-  readonly checksum: number
+  /** Of each chunk, as it was written. */
+  readonly checksums: readonly number[]
   readonly atMs: number
   readonly done: (error: NetworkError | null) => void
 }
@@ -114,7 +114,8 @@ export class Endpoint implements Socket {
     }
     this.pendingBytes += byteLength
     const atMs = this.#network.scheduler.nowMs
-    this.#writes.push({ chunks, index: 0, offset: 0, byteLength, checksum: checksumOf(chunks), atMs, done })
+    const checksums = chunks.map(chunk => crc32c(chunk))
+    this.#writes.push({ chunks, index: 0, offset: 0, byteLength, checksums, atMs, done })
     this.#leave()
   }
 
@@ -206,6 +207,7 @@ export class Endpoint implements Socket {
       length += part.length
       write.offset += part.length
       if (write.offset === chunk.length) {
+        this.#checkUnchanged(write, write.index)
         write.index++
         write.offset = 0
       }
@@ -218,17 +220,20 @@ export class Endpoint implements Socket {
 
   /** The last byte of the first write has left its process. */
   #taken(write: PendingWrite): void {
-    this.#checkUnchanged(write)
     this.#writes.shift()
     this.pendingBytes -= write.byteLength
     this.process.enter(() => write.done(null))
   }
 
-  #checkUnchanged({ chunks, checksum, byteLength, atMs }: PendingWrite): void {
-    if (checksumOf(chunks) === checksum) return
+  /**
+   * A chunk that is leaving, or will not. One that has left may change, though the write is not done: an answer to it may have come
+   * already, and the memory be in use for the next request.
+   */
+  #checkUnchanged({ chunks, checksums, byteLength, atMs }: PendingWrite, index: number): void {
+    if (crc32c(chunks[index]!) === checksums[index]) return
     const { scheduler } = this.#network
     const where = `${this.process.name} to ${this.remote.host}:${this.remote.port}`
-    const what = `the ${byteLength} bytes that were written at ${atMs} ms were changed before that was done`
+    const what = `of the ${byteLength} bytes that were written at ${atMs} ms some were changed before they left`
     scheduler.stop(new Violation('changed-while-written', `${where}: ${what}`))
   }
 
@@ -345,7 +350,9 @@ export class Endpoint implements Socket {
     this.#network.forget(this)
     const failure = error ?? new NetworkError('ECANCELED', 'the connection was closed before all was sent')
     const writes = this.#writes.splice(0)
-    for (const write of writes) this.#checkUnchanged(write)
+    for (const write of writes) {
+      for (let index = write.index; index < write.chunks.length; index++) this.#checkUnchanged(write, index)
+    }
     this.pendingBytes = 0
     this.process.after(0, KIND.network, () => {
       for (const write of writes) write.done(failure)
@@ -358,12 +365,6 @@ export class Endpoint implements Socket {
     this.#closedTold = true
     this.#receiver.closed(this.#error)
   }
-}
-
-function checksumOf(chunks: readonly Uint8Array[]): number {
-  let checksum = 0
-  for (const chunk of chunks) checksum = crc32c(chunk, checksum)
-  return checksum
 }
 
 function reset(): NetworkError {
