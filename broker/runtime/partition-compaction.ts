@@ -67,7 +67,7 @@ export class PartitionCompaction {
 
   /** What is to be done now; null: nothing. Touches no disk. */
   plan(): CompactionPlan | null {
-    const { state, lastStableOffset, mayBeCompacted, dueHorizonMs } = this.#partition
+    const { state, lastStableOffset, mayBeCompacted } = this.#partition
     if (this.#isStopped || this.#running !== null || !mayBeCompacted || !isCompacted(state.config))
       return null
     if (this.#clock.monotonicMs() < this.#notBeforeMs) return null
@@ -79,7 +79,7 @@ export class PartitionCompaction {
       lastStableOffset,
       cleanedTo: this.#cleanedTo,
       nextHorizonMs: this.#nextHorizonMs,
-      dueHorizonMs,
+      dueHorizonMs: this.#partition.dueHorizonMs,
     }
     const plan = planCompaction(this.#storage.segments, bounds, config, this.#clock.wallMs())
     return plan.reason === null ? null : plan
