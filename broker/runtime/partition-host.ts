@@ -89,6 +89,7 @@ export class PartitionHost implements Wakeable {
     this.#asLeader = {
       name: this.name,
       check: epoch => this.checkLeader(epoch),
+      isLeader: () => this.#driver.isServingLeader,
       bounds: this.#driver.replica,
       storage: options.storage,
       hasAborted: options.hasAborted,

@@ -36,6 +36,8 @@ export interface ReadablePartition {
   check(currentLeaderEpoch: number): ErrorCode
   readonly bounds: ReadBounds
   readonly storage: PartitionLog
+  /** Only a leader can tell what is nowhere: what a follower lacks others may have. */
+  readonly isLeader: () => boolean
   /** False spares every reader of committed records a look into the transaction indexes. */
   readonly hasAborted: boolean
   /** Clients see what is committed, followers of the partition all that is written. */
@@ -93,10 +95,12 @@ export function readPartition(
   const error = partition.check(request.currentLeaderEpoch)
   if (error !== ErrorCode.NONE) return new Outcome(error, null, null, null, null)
   const diverging = findDivergence(bounds.log, request)
-  if (diverging === 'unknown') return outOfRange()
+  const isOutside =
+    diverging === 'unknown' || (diverging === null && isOutOfRange(bounds.log, request.offset))
+  if ((isOutside || diverging !== null) && !partition.isLeader()) return notLeader()
+  if (isOutside) return outOfRange()
   const aborted = request.isolation === 'read_committed' ? NO_ABORTED : null
   if (diverging !== null) return new Outcome(ErrorCode.NONE, bounds, aborted, diverging, null)
-  if (isOutOfRange(bounds.log, request.offset)) return outOfRange()
 
   const limit = limitOf(partition, request)
   if (request.offset >= limit || (request.maxBytes <= 0 && !request.atLeastOne)) {
@@ -167,6 +171,10 @@ function isOutOfRange(state: LogState, offset: Offset): boolean {
 /** It tells no bounds, as Kafka tells none: who is out of range asks ListOffsets. */
 function outOfRange(): FetchOutcome {
   return new Outcome(ErrorCode.OFFSET_OUT_OF_RANGE, null, null, null, null)
+}
+
+function notLeader(): FetchOutcome {
+  return new Outcome(ErrorCode.NOT_LEADER_OR_FOLLOWER, null, null, null, null)
 }
 
 /**
