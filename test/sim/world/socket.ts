@@ -226,8 +226,8 @@ export class Endpoint implements Socket {
   }
 
   /**
-   * A chunk that is leaving, or will not. One that has left may change, though the write is not done: an answer to it may have come
-   * already, and the memory be in use for the next request.
+   * A chunk that is leaving, or will not. One that has left may change, though the write is not done: an answer to it
+   * may have come already, and the memory be in use for the next request.
    */
   #checkUnchanged({ chunks, checksums, byteLength, atMs }: PendingWrite, index: number): void {
     if (crc32c(chunks[index]!) === checksums[index]) return
