@@ -16,7 +16,7 @@ const FEW = 2000
 const PARTITIONS = 1000
 const LONGEST_MS = 100
 /** Until then code is compiled, and the machine may be busy with others. */
-const TRIES = 6
+const TRIES = 25
 const MOST_MB = 300
 const UNKNOWN_ID = 'ffffffffffff4fffbfffffffffffffff' as TopicId
 const TOPIC = 2
