@@ -331,6 +331,8 @@ export class ReplicaDriver implements DiskWorker, Deadline {
       return
     }
     if (this.#gone !== null || this.#services.halted()) return
+    // A write in several pieces tells of none before the last; a sync may have been for the first.
+    if (endOffset > this.replica.log.writtenOffset) this.#written()
     this.step({ type: 'synced', endOffset })
     await this.#snapshots.save(endOffset)
   }
