@@ -94,13 +94,12 @@ export function readPartition(
   const { bounds, storage, hasAborted } = partition
   const error = partition.check(request.currentLeaderEpoch)
   if (error !== ErrorCode.NONE) return new Outcome(error, null, null, null, null)
+  if (!partition.isLeader() && !isReadable(bounds.log, request)) return notLeader()
   const diverging = findDivergence(bounds.log, request)
-  const isOutside =
-    diverging === 'unknown' || (diverging === null && isOutOfRange(bounds.log, request.offset))
-  if ((isOutside || diverging !== null) && !partition.isLeader()) return notLeader()
-  if (isOutside) return outOfRange()
+  if (diverging === 'unknown') return outOfRange()
   const aborted = request.isolation === 'read_committed' ? NO_ABORTED : null
   if (diverging !== null) return new Outcome(ErrorCode.NONE, bounds, aborted, diverging, null)
+  if (isOutOfRange(bounds.log, request.offset)) return outOfRange()
 
   const limit = limitOf(partition, request)
   if (request.offset >= limit || (request.maxBytes <= 0 && !request.atLeastOne)) {
