@@ -5,7 +5,7 @@
  * that is too thin for it. Without namespaces all nodes are on the loopback, and nothing can be cut.
  */
 import { spawnSync } from 'node:child_process'
-import { createServer } from 'node:net'
+import { freePorts } from '../../../perf/free-ports.ts'
 
 export interface ChaosNetwork {
   /** Why links cannot be cut here; null: they can. */
@@ -81,10 +81,10 @@ class NamespaceNetwork implements ChaosNetwork {
 
   #slowProblem(): string | null {
     const namespace = this.#namespace(this.#nodes[0]!)
-    const { error, status, stderr } = tc(...shaping(namespace, 1000, 100))
+    const { error, status, stderr } = spawnSync('tc', shaping(namespace, 1000, 100), { encoding: 'utf8' })
     if (error !== undefined) return 'the program tc is missing (apt-get install iproute2)'
     if (status !== 0) return `this kernel cannot shape traffic: ${stderr.trim()}`
-    tc(...unshaping(namespace))
+    must('tc', ...unshaping(namespace))
     return null
   }
 
@@ -109,15 +109,14 @@ class NamespaceNetwork implements ChaosNetwork {
 
   slow(node: string, kilobitsPerSecond: number, queueMs: number): void {
     const namespace = this.#namespace(node)
-    const { status, stderr } = tc(...shaping(namespace, kilobitsPerSecond, queueMs))
-    if (status !== 0) throw new Error(`traffic of ${node} cannot be shaped: ${stderr.trim()}`)
+    must('tc', ...shaping(namespace, kilobitsPerSecond, queueMs))
     this.#slow.push(namespace)
   }
 
   heal(): void {
     for (const { namespace, address } of this.#cuts)
       ip('-n', namespace, 'neigh', 'del', address, 'dev', 'eth0')
-    for (const namespace of this.#slow) tc(...unshaping(namespace))
+    for (const namespace of this.#slow) must('tc', ...unshaping(namespace))
     this.#cuts = []
     this.#slow = []
   }
@@ -144,21 +143,9 @@ class LoopbackNetwork implements ChaosNetwork {
   }
 
   static async open(nodes: readonly string[], limits: string): Promise<LoopbackNetwork> {
-    const servers = await Promise.all(
-      nodes.map(
-        () =>
-          new Promise<ReturnType<typeof createServer>>(resolve => {
-            const server = createServer().listen(0, '127.0.0.1', () => resolve(server))
-          }),
-      ),
-    )
-    const ports = servers.map((server, index) => {
-      const address = server.address()
-      if (address === null || typeof address === 'string') throw new Error('no port is free')
-      return [nodes[index]!, address.port] as const
-    })
-    await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))))
-    return new LoopbackNetwork(limits, new Map(ports))
+    const ports = await freePorts(nodes.length)
+    const portOf = new Map(nodes.map((node, index) => [node, ports[index]!]))
+    return new LoopbackNetwork(limits, portOf)
   }
 
   host(): string {
@@ -186,13 +173,13 @@ class LoopbackNetwork implements ChaosNetwork {
   close(): void {}
 }
 
-function ip(...args: string[]): void {
-  const { status, stderr } = spawnSync('ip', args, { encoding: 'utf8' })
-  if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr.trim()}`)
+function must(program: string, ...args: string[]): void {
+  const { status, stderr } = spawnSync(program, args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr.trim()}`)
 }
 
-function tc(...args: string[]) {
-  return spawnSync('tc', args, { encoding: 'utf8' })
+function ip(...args: string[]): void {
+  must('ip', ...args)
 }
 
 /** A token bucket that holds one full packet or two. */
