@@ -6,7 +6,7 @@ import { type LogConfig } from '../../../broker/log/config.ts'
 import { readOffsetCheckpoint } from '../../../broker/storage/checkpoints.ts'
 import { errorName } from '../../../client/protocol/errors.ts'
 import { encodeBatch } from '../../../client/protocol/record.ts'
-import { type BrokerId, type LeaderEpoch, type TopicId } from '../../../client/protocol/types.ts'
+import { type TopicId } from '../../../client/protocol/types.ts'
 import {
   assignment,
   crashDisk,
@@ -17,6 +17,7 @@ import {
   produceOutcome,
   readAll,
   start,
+  startLeader,
   TOPIC_ID,
 } from './harness.ts'
 
@@ -242,28 +243,12 @@ t.test('an idle log loses its tombstones when their time is over', async t => {
   await life.stop()
 })
 
-/** One of several replicas, that leads. All are in sync where `isWhole` says so, and at most 40 s behind then. */
-async function startLeader(isWhole: () => boolean, deleteRetentionMs: number): Promise<Life> {
-  const life = await start({
-    assignments: [assignment({ logConfig: { ...CONFIG, deleteRetentionMs } })],
-    cluster: {
-      isActive: () => false,
-      proposeIsr: () => {},
-      servingUntilMs: () => Infinity,
-      lagTimeMaxMs: () => 30_000,
-      isWhole,
-      settledAfterMs: () => 40_000,
-    },
-  })
-  const [self, alone] = [1, [1]] as unknown as [BrokerId, BrokerId[]]
-  const epoch = self as number as LeaderEpoch
-  host(life).lead({ epoch, partitionEpoch: 1, revision: 1, replicas: alone, isr: alone, elr: [] })
-  return life
-}
-
 t.test('no tombstone goes while a replica may lack it', async t => {
   let isWhole = false
-  const life = await startLeader(() => isWhole, 0)
+  const life = await startLeader({
+    cluster: { isWhole: () => isWhole },
+    logConfig: { ...CONFIG, deleteRetentionMs: 0 },
+  })
   await writeTombstone(life)
   await life.manager.compact()
   await life.env.clock.advance(100_000)
@@ -275,7 +260,7 @@ t.test('no tombstone goes while a replica may lack it', async t => {
 })
 
 t.test('a tombstone stays for as long as a replica in sync may be behind', async t => {
-  const life = await startLeader(() => true, 10_000)
+  const life = await startLeader({ logConfig: { ...CONFIG, deleteRetentionMs: 10_000 } })
   await writeTombstone(life)
   await life.manager.compact()
   await life.env.clock.advance(39_000)

@@ -106,6 +106,31 @@ export async function start(options: LifeOptions = {}): Promise<Life> {
   return { env, manager, folder, fatal, stop }
 }
 
+/** What the cluster says to a broker that nobody has anything against; `over`: what it says otherwise. */
+export function clusterServices(over: Partial<ClusterServices> = {}): ClusterServices {
+  return {
+    isActive: () => false,
+    proposeIsr: () => {},
+    servingUntilMs: () => Infinity,
+    lagTimeMaxMs: () => 30_000,
+    isWhole: () => true,
+    settledAfterMs: () => 40_000,
+    ...over,
+  }
+}
+
+/** Broker 1 leads `orders-0` from epoch 1 on, with no other replica in sync. */
+export async function startLeader(
+  options: { readonly cluster?: Partial<ClusterServices>; readonly logConfig?: Partial<LogConfig> } = {},
+): Promise<Life> {
+  const { cluster, logConfig = {} } = options
+  const life = await start({ assignments: [assignment({ logConfig })], cluster: clusterServices(cluster) })
+  const alone = [1 as BrokerId]
+  const epoch = 1 as LeaderEpoch
+  host(life).lead({ epoch, partitionEpoch: 1, revision: 1, replicas: alone, isr: alone, elr: [] })
+  return life
+}
+
 export function host(life: Life, partition = 0, topicId = TOPIC_ID): PartitionHost {
   const found = life.manager.get(topicId, partition)
   if (found === undefined) throw new Error(`there is no partition ${partition}`)

@@ -1,10 +1,20 @@
 import t from 'tap'
 import { createMemoryEnv } from '../../../broker/env-memory.ts'
-import { type ClusterServices } from '../../../broker/runtime/partition-types.ts'
 import { RecoveryReport } from '../../../broker/runtime/recovery-report.ts'
 import { encodeBatch } from '../../../client/protocol/record.ts'
 import { type LeaderEpoch, type TopicId } from '../../../client/protocol/types.ts'
-import { assignment, crashDisk, DATA, files, host, produce, readAll, start, TOPIC_ID } from './harness.ts'
+import {
+  assignment,
+  clusterServices,
+  crashDisk,
+  DATA,
+  files,
+  host,
+  produce,
+  readAll,
+  start,
+  TOPIC_ID,
+} from './harness.ts'
 
 const OTHER_ID = 'b'.repeat(32) as TopicId
 const HOUR_MS = 3_600_000
@@ -122,15 +132,7 @@ t.test('in a cluster folders of partitions that have gone meanwhile are deleted'
   const life = await start({ disk, assignments: [assignment(), assignment({ partition: 1 }), gone] })
   await life.stop()
   await disk.makeDirectory(`${DATA}/ghost-3`)
-  const cluster: ClusterServices = {
-    isActive: () => false,
-    proposeIsr: () => {},
-    servingUntilMs: () => Infinity,
-    lagTimeMaxMs: () => 30_000,
-    isWhole: () => true,
-    settledAfterMs: () => 40_000,
-  }
-  const next = await start({ disk, cluster })
+  const next = await start({ disk, cluster: clusterServices() })
   const names = (await files(next, DATA)).map(name => name.replace(/[0-9a-f]{32}/, 'unique'))
   t.strictSame(
     names.filter(name => !/checkpoint|meta\.properties/.test(name)),

@@ -2,27 +2,9 @@
 import t from 'tap'
 import { errorName } from '../../../client/protocol/errors.ts'
 import { type BrokerId, type LeaderEpoch, type Offset } from '../../../client/protocol/types.ts'
-import { assignment, host, type Life, produce, start } from './harness.ts'
+import { host, type Life, produce, startLeader } from './harness.ts'
 
-const SELF = 1 as BrokerId
 const NOBODY = -1 as BrokerId
-
-/** Three records of epoch 1, by a broker that leads alone. */
-async function startLeader(): Promise<Life> {
-  const cluster = {
-    isActive: () => false,
-    proposeIsr: () => {},
-    servingUntilMs: () => Infinity,
-    lagTimeMaxMs: () => 30_000,
-    isWhole: () => true,
-    settledAfterMs: () => 40_000,
-  }
-  const life = await start({ assignments: [assignment()], cluster })
-  const epoch = 1 as LeaderEpoch
-  host(life).lead({ epoch, partitionEpoch: 1, revision: 1, replicas: [SELF], isr: [SELF], elr: [] })
-  await produce(host(life), ['a', 'b', 'c'])
-  return life
-}
 
 /** As a consumer that a follower may serve. */
 async function read(life: Life, offset: number, lastFetchedEpoch = -1): Promise<string> {
@@ -42,6 +24,7 @@ async function read(life: Life, offset: number, lastFetchedEpoch = -1): Promise<
 
 t.test('a leader says that an offset is out of range, or where the logs part', async t => {
   const life = await startLeader()
+  await produce(host(life), ['a', 'b', 'c'])
   t.equal(await read(life, 1), 'NONE, records')
   t.equal(await read(life, 9), 'OFFSET_OUT_OF_RANGE, nothing')
   t.equal(await read(life, 9, 1), 'diverges at 3')
@@ -53,6 +36,7 @@ t.test(
   'a follower does not: its log may be short, as after a crash, and the reader would believe it',
   async t => {
     const life = await startLeader()
+    await produce(host(life), ['a', 'b', 'c'])
     host(life).follow({ epoch: 2 as LeaderEpoch, leader: NOBODY })
     t.equal(await read(life, 1), 'NONE, records')
     t.equal(await read(life, 3), 'NONE, nothing')

@@ -7,6 +7,7 @@ import { encodeBatch } from '../../../client/protocol/record.ts'
 import { type BrokerId, type LeaderEpoch, type Offset } from '../../../client/protocol/types.ts'
 import {
   assignment,
+  clusterServices,
   crashDisk,
   host,
   type Life,
@@ -41,14 +42,11 @@ async function member(options: LifeOptions & { logConfig?: Partial<LogConfig> } 
   const life = await start({
     assignments: [assignment({ logConfig })],
     ...rest,
-    cluster: {
+    cluster: clusterServices({
       isActive: (broker, brokerEpoch) => active.has(`${broker}/${brokerEpoch}`),
       proposeIsr: proposal => proposals.push(proposal),
       servingUntilMs: () => self.servingUntilMs,
-      lagTimeMaxMs: () => 30_000,
-      isWhole: () => true,
-      settledAfterMs: () => 40_000,
-    },
+    }),
   })
   return Object.assign(self, life)
 }
@@ -66,6 +64,18 @@ function spec(epoch: number, over: Partial<LeadSpec> = {}): LeadSpec {
 
 function follow(life: Member, epoch: number, leader: BrokerId | -1 = TWO): void {
   host(life).follow({ epoch: epoch as LeaderEpoch, leader })
+}
+
+/** Sends records as the leader of epoch 3 does, to where the log ends. */
+function senderTo(life: Member) {
+  return (records: Uint8Array, over: object = {}) =>
+    host(life).replicate(records, null, {
+      epoch: 3 as LeaderEpoch,
+      fetchOffset: host(life).describe().logEndOffset,
+      highWatermark: 100,
+      logStartOffset: 0,
+      ...over,
+    })
 }
 
 /** One fetch of `follower` from `leader`, as fetchers and the fetch API make it; what came of it. */
@@ -342,14 +352,7 @@ t.test('a crash in the middle of a cut leaves a log that can be followed on', as
 t.test('what is no batch, or none that follows, is not appended', async t => {
   const life = await member()
   follow(life, 3)
-  const send = (records: Uint8Array, over: object = {}) =>
-    host(life).replicate(records, null, {
-      epoch: 3 as LeaderEpoch,
-      fetchOffset: host(life).describe().logEndOffset,
-      highWatermark: 100,
-      logStartOffset: 0,
-      ...over,
-    })
+  const send = senderTo(life)
   t.equal(await send(Buffer.concat([batch(['a', 'b'], 0, 2), batch(['c'], 2, 3)])), 'ok')
   t.same(offsets(life), [0, 3, 3])
   const torn = batch(['d'], 3, 3)
@@ -446,14 +449,7 @@ t.test(
   async t => {
     const life = await member()
     follow(life, 3)
-    const send = (records: Uint8Array, over: object = {}) =>
-      host(life).replicate(records, null, {
-        epoch: 3 as LeaderEpoch,
-        fetchOffset: host(life).describe().logEndOffset,
-        highWatermark: 100,
-        logStartOffset: 0,
-        ...over,
-      })
+    const send = senderTo(life)
     t.equal(await send(batch(['a', 'b'], 0, 3)), 'ok')
     const across = batch(['b', 'c', 'd'], 1, 3)
     t.equal(await send(across, { logStartOffset: 1 }), 'corrupt', 'the leader has offset 1 as well')
