@@ -4,17 +4,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { startCluster, type TestCluster } from '../../broker/testing.ts'
-import { kafkaTool, runKafka, withoutKafkaTools } from './kafka-tools.ts'
+import {
+  CONFIGS,
+  CONSOLE_CONSUMER,
+  kafkaTool,
+  LOG_DIRS,
+  runKafka,
+  TOPICS,
+  VERIFIABLE_PRODUCER,
+  withoutKafkaTools,
+} from './kafka-tools.ts'
 
-const TOPICS = 'org.apache.kafka.tools.TopicCommand'
-const CONFIGS = 'kafka.admin.ConfigCommand'
 const REASSIGN = 'org.apache.kafka.tools.reassign.ReassignPartitionsCommand'
 const ELECT = 'org.apache.kafka.tools.LeaderElectionCommand'
 const ENDPOINTS = 'org.apache.kafka.tools.ClusterTool'
 const QUORUM = 'org.apache.kafka.tools.MetadataQuorumCommand'
-const FOLDERS = 'org.apache.kafka.tools.LogDirsCommand'
-const PRODUCER = 'org.apache.kafka.tools.VerifiableProducer'
-const CONSUMER = 'org.apache.kafka.tools.consumer.ConsoleConsumer'
 
 t.setTimeout(180_000)
 
@@ -99,13 +103,13 @@ t.test('the tools that show a cluster and change it', { skip: withoutKafkaTools 
   const under = await tool(TOPICS, '--describe', '--under-replicated-partitions', '--topic', 'placed')
   t.match(under, new RegExp(`${line(1, '1,2', '1').source}Elr: 2`))
   t.match(under, new RegExp(`${line(3, '2,3', '3').source}Elr: 2`))
-  t.match(await tool(FOLDERS, '--describe', '--topic-list', 'placed'), /information from brokers 1,3/)
+  t.match(await tool(LOG_DIRS, '--describe', '--topic-list', 'placed'), /information from brokers 1,3/)
 })
 
 /** The values of all records, as the console consumer prints them. */
 async function consumed(cluster: TestCluster, topic: string, count: number): Promise<string[]> {
   const wanted = ['--from-beginning', '--max-messages', String(count), '--timeout-ms', '30000']
-  const printed = await kafkaTool(CONSUMER, [
+  const printed = await kafkaTool(CONSOLE_CONSUMER, [
     ...['--bootstrap-server', cluster.bootstrap, '--topic', topic],
     ...wanted,
   ])
@@ -118,7 +122,7 @@ t.test('the Java producer writes on while leaders die', { skip: withoutKafkaTool
   // By itself this tool does without.
   const retrying = ['--producer.config', await file('producer.properties', 'retries=2147483647\n')]
   const wanted = ['--topic', 'orders', '--max-messages', String(count), '--throughput', '600', '--acks', '-1']
-  const producing = tool(PRODUCER, ...retrying, ...wanted)
+  const producing = tool(VERIFIABLE_PRODUCER, ...retrying, ...wanted)
   await cluster.waitForRecords('orders', records => records.length > 100, { timeoutMs: 30_000 })
   for (const victim of [1, 2, 3]) {
     await cluster.kill(victim)

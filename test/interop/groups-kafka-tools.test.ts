@@ -6,15 +6,20 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { spawnBroker } from '../helpers/broker-process.ts'
-import { kafkaTool, runKafka, spawnKafka, withoutKafkaTools } from './kafka-tools.ts'
+import {
+  CONSOLE_CONSUMER,
+  CONSOLE_PRODUCER,
+  kafkaTool,
+  runKafka,
+  spawnKafka,
+  TOPICS,
+  withoutKafkaTools,
+} from './kafka-tools.ts'
 
 // Each program of Kafka takes seconds to start.
 t.setTimeout(110_000)
 
-const CONSUMER = 'org.apache.kafka.tools.consumer.ConsoleConsumer'
-const PRODUCER = 'org.apache.kafka.tools.ConsoleProducer'
 const GROUPS = 'org.apache.kafka.tools.consumer.group.ConsumerGroupCommand'
-const TOPICS = 'org.apache.kafka.tools.TopicCommand'
 const properties = {
   'num.partitions': 3,
   'offsets.topic.num.partitions': 1,
@@ -26,14 +31,14 @@ const lines = (from: number, count: number): string[] =>
 
 async function produce(bootstrap: string, values: readonly string[]): Promise<void> {
   await kafkaTool(
-    PRODUCER,
+    CONSOLE_PRODUCER,
     ['--bootstrap-server', bootstrap, '--topic', 'orders'],
     values.map(value => `${value}\n`).join(''),
   )
 }
 
 async function consume(bootstrap: string, protocol: string, count: number): Promise<string[]> {
-  const stdout = await kafkaTool(CONSUMER, [
+  const stdout = await kafkaTool(CONSOLE_CONSUMER, [
     ...['--bootstrap-server', bootstrap, '--topic', 'orders', '--group', protocol, '--from-beginning'],
     ...['--max-messages', String(count), '--timeout-ms', '30000'],
     ...['--consumer-property', `group.protocol=${protocol}`],

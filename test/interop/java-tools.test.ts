@@ -9,18 +9,22 @@ import t from 'tap'
 import { CODEC_NAMES } from '../../client/protocol/compression.ts'
 import { spawnBroker } from '../helpers/broker-process.ts'
 import { GOLDEN } from './golden-segments.ts'
-import { runKafka, spawnKafka, withoutKafkaTools } from './kafka-tools.ts'
+import {
+  CONFIGS,
+  CONSOLE_CONSUMER,
+  CONSOLE_PRODUCER,
+  LOG_DIRS,
+  runKafka,
+  spawnKafka,
+  TOPICS,
+  VERIFIABLE_PRODUCER,
+  withoutKafkaTools,
+} from './kafka-tools.ts'
 
 const TRANSCRIPT = join(GOLDEN, 'java-tools.txt')
-const TOPICS = 'org.apache.kafka.tools.TopicCommand'
-const CONFIGS = 'kafka.admin.ConfigCommand'
 const OFFSETS = 'org.apache.kafka.tools.GetOffsetShell'
-const PRODUCER = 'org.apache.kafka.tools.ConsoleProducer'
-const CONSUMER = 'org.apache.kafka.tools.consumer.ConsoleConsumer'
 const RECORDS = 'org.apache.kafka.tools.DeleteRecordsCommand'
-const FOLDERS = 'org.apache.kafka.tools.LogDirsCommand'
 const PERFORMANCE = 'org.apache.kafka.tools.ProducerPerformance'
-const VERIFIABLE = 'org.apache.kafka.tools.VerifiableProducer'
 
 interface Step {
   readonly tool: string
@@ -51,25 +55,28 @@ const STEPS: readonly Step[] = [
   { tool: CONFIGS, args: '--entity-type brokers --entity-name 1 --describe' },
   { tool: TOPICS, args: '--describe' },
   {
-    tool: PRODUCER,
+    tool: CONSOLE_PRODUCER,
     args: '--topic orders --property parse.key=true --property key.separator=:',
     input: lines,
   },
   {
-    tool: CONSUMER,
+    tool: CONSOLE_CONSUMER,
     args:
       '--topic orders --partition 0 --offset earliest --max-messages 60 --timeout-ms 20000 ' +
       '--property print.key=true --property print.offset=true --property print.partition=true',
   },
   { tool: RECORDS, args: '--offset-json-file DELETION' },
-  { tool: CONSUMER, args: '--topic orders --partition 0 --offset 55 --max-messages 5 --timeout-ms 20000' },
+  {
+    tool: CONSOLE_CONSUMER,
+    args: '--topic orders --partition 0 --offset 55 --max-messages 5 --timeout-ms 20000',
+  },
   { tool: OFFSETS, args: '--time -1' },
   ...[-2, -4, -5, 1, 1_893_456_000_000].map(time => ({
     tool: OFFSETS,
     args: `--topic orders --time ${time}`,
   })),
-  { tool: FOLDERS, args: '--describe --topic-list orders,missing' },
-  { tool: VERIFIABLE, args: '--topic verified --max-messages 20 --throughput 100' },
+  { tool: LOG_DIRS, args: '--describe --topic-list orders,missing' },
+  { tool: VERIFIABLE_PRODUCER, args: '--topic verified --max-messages 20 --throughput 100' },
   { tool: OFFSETS, args: '--topic verified --time -3' },
   ...CODEC_NAMES.map(codec => ({
     tool: PERFORMANCE,

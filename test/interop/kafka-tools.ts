@@ -11,6 +11,14 @@ import { join } from 'node:path'
 import { freePorts } from '../../perf/free-ports.ts'
 import { missing, type Outcome, run } from '../helpers/foreign.ts'
 
+/** The main classes of tools that several tests run. */
+export const TOPICS = 'org.apache.kafka.tools.TopicCommand'
+export const CONFIGS = 'kafka.admin.ConfigCommand'
+export const CONSOLE_PRODUCER = 'org.apache.kafka.tools.ConsoleProducer'
+export const CONSOLE_CONSUMER = 'org.apache.kafka.tools.consumer.ConsoleConsumer'
+export const VERIFIABLE_PRODUCER = 'org.apache.kafka.tools.VerifiableProducer'
+export const LOG_DIRS = 'org.apache.kafka.tools.LogDirsCommand'
+
 const libs = process.env['SLUICE_KAFKA_LIBS'] ?? join(homedir(), '.cache/sluice/kafka-tools')
 const START_TIMEOUT_MS = 60_000
 
