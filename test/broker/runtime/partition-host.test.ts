@@ -134,6 +134,29 @@ t.test('followers hear of what the disk took before it was full', async t => {
   await life.stop()
 })
 
+t.test('a sync may be for the first segment of a write that still goes on in the next', async t => {
+  const life = await start({ assignments: [assignment({ logConfig: { segmentBytes: 300 } })] })
+  t.equal(await produce(host(life), ['a']), 'offset 0')
+  const endSync = life.env.disk.hold('sync', LOG)
+  const second = produce(host(life), ['b'])
+  await life.env.clock.settle()
+  // The sync under way is too early for this one, which gets one of its own.
+  const next = produce(host(life), ['c'])
+  await life.env.clock.settle()
+  const endWrite = life.env.disk.hold('write', /0+4\.log$/)
+  const both = [produce(host(life), ['d']), produce(host(life), ['e'])]
+  await life.env.clock.settle()
+  t.equal(host(life).state.writtenOffset, 3, 'nobody was told of a write')
+  endSync()
+  await life.env.clock.settle()
+  t.same(life.fatal, [])
+  t.same(await Promise.all([second, next, both[0]]), ['offset 1', 'offset 2', 'offset 3'])
+  t.equal(host(life).state.writtenOffset, 4)
+  endWrite()
+  t.equal(await both[1], 'offset 4')
+  await life.stop()
+})
+
 t.test('a failed write in the thread pool takes back what came meanwhile, and nothing else', async t => {
   const life = await start()
   const big = 'x'.repeat(900_000)
