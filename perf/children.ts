@@ -64,6 +64,13 @@ export async function startPipe(options: PipeOptions): Promise<Child & { readonl
   return { ...child, ports }
 }
 
+/** Reads from the pipe's port `tail` until it is stopped. */
+export async function startTailReader(port: number): Promise<Child> {
+  const child = startChild('./tail-reader', [String(port)])
+  await nextMessage(child.process, 'reader')
+  return child
+}
+
 export interface Driver extends Child {
   /** One job at a time. Throws when the job failed. */
   run(job: DriverJob): Promise<DriverResult>

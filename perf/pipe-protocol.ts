@@ -16,6 +16,8 @@ export interface PipeOptions {
 
 export interface PipePorts {
   readonly append: number
+  /** Answers each request with all that was appended (without a sync) since the last one; see `tail-reader.ts`. */
+  readonly tail: number
   readonly appendSynced: number
   readonly readFile: number
   readonly readMemory: number

@@ -1,7 +1,8 @@
 /**
  * The bare pipe: what this machine and this Node can do at best with the same bytes and no protocol. A process of its
- * own with four listeners: bytes are checked with CRC-32C, appended to a file and acknowledged (with and without a
- * sync before the acknowledgement), or sent from a file or from memory. The benchmarks divide the broker's figures
+ * own whose listeners check bytes with CRC-32C, append them to a file and acknowledge them (with and without a sync
+ * before the acknowledgement), pass what was appended on to whoever asks for more, as a leader does to its followers,
+ * or send bytes from a file or from memory. The benchmarks divide the broker's figures
  * by these, so the pipe is written as well as we know how: owned receive slabs, incremental CRC over the slices as
  * they arrive, one vectored write per turn of the event loop, one sync for all that wait. It must never share code
  * with the broker, because a mistake in both would cancel out of the ratio.
@@ -15,6 +16,8 @@ const SLAB_BYTES = 4 << 20
 /** A slab with less room than this is given up, because tiny reads cost a system call each. */
 const LEAST_ROOM_BYTES = 64 << 10
 const PREFIX_BYTES = 4
+/** A reader that takes less than comes is given up here: the pipe is measured where everybody keeps up. */
+const FARTHEST_BEHIND_BYTES = 64 << 20
 
 /** A receive buffer that is used again when nothing refers to it. */
 interface PipeSlab {
@@ -88,6 +91,62 @@ function portOf(server: Server): number {
   return address.port
 }
 
+/** Who is given all that is appended from the moment it connects, as much as there is for each request. */
+class TailReader {
+  private readonly connection: { socket: Socket | null }
+  private readonly header = Buffer.alloc(READ_HEADER_BYTES)
+  private slices: Uint8Array[] = []
+  private slabs: PipeSlab[] = []
+  private bytes = 0
+  private requests = 0
+
+  constructor(connection: { socket: Socket | null }) {
+    this.connection = connection
+  }
+
+  asked(requests: number): void {
+    this.requests += requests
+    this.answer()
+  }
+
+  appended(slices: readonly Uint8Array[], slabs: readonly PipeSlab[], byteLength: number): void {
+    if (this.bytes + byteLength > FARTHEST_BEHIND_BYTES) {
+      this.connection.socket?.destroy()
+      return
+    }
+    for (const slice of slices) this.slices.push(slice)
+    for (const slab of slabs) {
+      slab.references += 1
+      this.slabs.push(slab)
+    }
+    this.bytes += byteLength
+    this.answer()
+  }
+
+  closed(): void {
+    for (const slab of this.slabs) releaseSlab(slab)
+    this.slabs = []
+  }
+
+  private answer(): void {
+    const { socket } = this.connection
+    if (socket === null || this.requests === 0 || this.bytes === 0) return
+    const { header, slices, slabs, bytes } = this
+    this.requests -= 1
+    this.slices = []
+    this.slabs = []
+    this.bytes = 0
+    header.writeInt32BE(READ_HEADER_BYTES - PREFIX_BYTES + bytes, 0)
+    socket.cork()
+    socket.write(header)
+    for (const [index, slice] of slices.entries()) {
+      if (index < slices.length - 1) socket.write(slice)
+      else socket.write(slice, () => slabs.forEach(releaseSlab))
+    }
+    socket.uncork()
+  }
+}
+
 /** Acks one connection is owed once the pending bytes are written. */
 interface AckDebt {
   readonly connection: { socket: Socket | null }
@@ -107,6 +166,7 @@ class AppendPipe {
   private turnScheduled = false
   private syncing = false
   private readonly acks = Buffer.alloc(ACK_BYTES * 1024)
+  private readonly readers = new Set<TailReader>()
 
   constructor(fd: number, fileBytes: number, synced: boolean) {
     this.fd = fd
@@ -169,6 +229,19 @@ class AppendPipe {
     }
   }
 
+  readonly acceptReader = (connection: { socket: Socket | null }): Receiver => {
+    const reader = new TailReader(connection)
+    this.readers.add(reader)
+    const receiver = requestCounter(requests => reader.asked(requests))
+    return {
+      ...receiver,
+      closed: () => {
+        this.readers.delete(reader)
+        reader.closed()
+      },
+    }
+  }
+
   private schedule(): void {
     if (this.turnScheduled || this.syncing) return
     this.turnScheduled = true
@@ -181,6 +254,7 @@ class AppendPipe {
     if (this.position + this.pendingBytes > this.fileBytes) this.position = 0
     writevSync(this.fd, this.slices, this.position)
     this.position += this.pendingBytes
+    for (const reader of this.readers) reader.appended(this.slices, this.usedSlabs, this.pendingBytes)
     const { debts, usedSlabs } = this
     this.slices = []
     this.pendingBytes = 0
@@ -312,14 +386,17 @@ async function main(): Promise<void> {
   const { directory, fileBytes, readBytes, memoryBytes } = options
   const plain = warmFile(`${directory}/pipe-append`, fileBytes)
   const synced = warmFile(`${directory}/pipe-append-synced`, fileBytes)
+  const unsynced = new AppendPipe(plain, fileBytes, false)
   const servers = {
-    append: await listen(new AppendPipe(plain, fileBytes, false).accept),
+    append: await listen(unsynced.accept),
+    tail: await listen(unsynced.acceptReader),
     appendSynced: await listen(new AppendPipe(synced, fileBytes, true).accept),
     readFile: await listen(fileReader(plain, fileBytes, readBytes)),
     readMemory: await listen(memoryReader(memoryBytes, readBytes)),
   }
   const ports: PipePorts = {
     append: portOf(servers.append),
+    tail: portOf(servers.tail),
     appendSynced: portOf(servers.appendSynced),
     readFile: portOf(servers.readFile),
     readMemory: portOf(servers.readMemory),

@@ -3,7 +3,7 @@
  * a process of its own, in one run:
  *
  * - throughput of Produce with acks=all, on three replicas beside one, and beside the pipe;
- * - processor time of the leader for each follower at a fixed load, beside the pipe that sends the same bytes;
+ * - processor time of the leader for each follower at a fixed load, beside that of the pipe for each reader;
  * - latency of a single request under way, on three replicas beside one, and beside many idle partitions;
  * - processor time of a cluster that has many partitions and nothing to do.
  *
@@ -17,7 +17,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type Admin, Kafka } from '../client/index.ts'
 import { cpuMs } from './broker-process.ts'
-import { type Driver, startDriver, startPipe } from './children.ts'
+import { type Driver, startDriver, startPipe, startTailReader } from './children.ts'
 import {
   CLUSTER_FLAGS,
   type ClusterOptions,
@@ -208,6 +208,9 @@ async function throughputOf(bench: Bench, batch: Options['batch'], synced: boole
 /**
  * Milliseconds of processor time for each GiB that is produced. What a GiB costs depends on who else is on the machine
  * at the time, so the pipe and each number of replicas take turns, and it is within a round that they are compared.
+ *
+ * A follower is compared with a reader of the pipe: who is sent what was just appended, and asks again. And with the
+ * pipe sending the same few bytes over and over, which never leave the processor's cache.
  */
 async function cost(bench: Bench): Promise<void> {
   const { loadMebibytes, batch } = bench.options
@@ -225,7 +228,11 @@ async function costOf(bench: Bench, synced: boolean): Promise<void> {
     await createTopic(bench, topic, COST_REPLICAS[index]!, synced)
     await driver.run(produceJob(port, topic, { batchBytes, inFlight, warmupMs: 0, limitBytes: FILL_BYTES }))
   }
-  const cases = [() => costOfPipe(bench), ...topics.map(topic => () => costOfLeader(bench, topic))]
+  const cases = [
+    () => costOfMemory(bench),
+    ...COST_REPLICAS.map(replicas => () => costOfPipe(bench, replicas - 1)),
+    ...topics.map(topic => () => costOfLeader(bench, topic)),
+  ]
   const costs: Cost[][] = cases.map(() => [])
   for (let round = 0; round < options.rounds; round += 1) {
     const order = [...cases.keys()]
@@ -234,26 +241,46 @@ async function costOf(bench: Bench, synced: boolean): Promise<void> {
     progress(`${topics[0]}: ${costs.map(list => list.at(-1)!.perGibibyte[0]!.toFixed(0)).join(', ')}`)
   }
   progress('')
-  const suffix = synced ? 'synced' : 'no sync'
-  const [pipe, one, two, three] = costs as [Cost[], Cost[], Cost[], Cost[]]
-  for (const [index, list] of [one, two, three].entries()) {
-    const replicas = COST_REPLICAS[index]!
-    const processes = [0, 1, 2].map(broker => median(list.map(({ perGibibyte }) => perGibibyte[broker]!)))
-    const rate = median(list.map(({ mebibytesPerSecond: each }) => each))
-    print([`${replicas} replica${replicas === 1 ? '' : 's'}, ${suffix}`, rate, ...processes])
-  }
-  const rate = median(pipe.map(({ mebibytesPerSecond: each }) => each))
-  print(['the pipe, sending the same bytes from memory', rate, median(pipe.map(ofFirst))])
-  const more = (list: Cost[], followers: number): number[] =>
-    list.map((each, round) => (ofFirst(each) - ofFirst(one[round]!)) / followers / ofFirst(pipe[round]!))
-  for (const [title, ratios] of [
-    ['more for the first follower', more(two, 1)],
-    ['more for each of two', more(three, 2)],
-  ] as const) {
-    const [least, most] = [Math.min(...ratios), Math.max(...ratios)].map(ratio => ratio.toFixed(2))
-    print([`${title}, ${suffix}, in pipes`, '', median(ratios), `${least} to ${most}`])
-  }
+  printCosts(synced ? 'synced' : 'no sync', costs)
   await admin.deleteTopics({ topics })
+}
+
+function printCosts(suffix: string, [memory, ...rest]: readonly Cost[][]): void {
+  const pipe = rest.slice(0, COST_REPLICAS.length)
+  const leader = rest.slice(COST_REPLICAS.length)
+  const row = (title: string, list: readonly Cost[], processes: readonly number[]): void => {
+    const figures = processes.map(at => median(list.map(({ perGibibyte }) => perGibibyte[at]!)))
+    print([title, median(list.map(({ mebibytesPerSecond: each }) => each)), ...figures])
+  }
+  for (const [index, replicas] of COST_REPLICAS.entries())
+    row(`${replicas} replica${replicas === 1 ? '' : 's'}, ${suffix}`, leader[index]!, [0, 1, 2])
+  for (const [index, replicas] of COST_REPLICAS.entries())
+    row(`the pipe, no sync, readers: ${replicas - 1}`, pipe[index]!, [0])
+  row('the pipe sending the same bytes from memory', memory!, [0])
+  for (const followers of [1, 2]) {
+    const each = followers === 1 ? 'the first follower' : 'each of two'
+    const ofLeader = moreForEach(leader, followers)
+    const ofPipe = moreForEach(pipe, followers)
+    printRange(`more for ${each}, ${suffix}`, ofLeader)
+    printRange(`more for ${followers === 1 ? 'the first reader' : each}, the pipe`, ofPipe)
+    print([`${each}, ${suffix}, in readers of the pipe`, '', median(ofLeader) / median(ofPipe)])
+    print([
+      `${each}, ${suffix}, in bytes sent from memory`,
+      '',
+      median(ofLeader) / median(memory!.map(ofFirst)),
+    ])
+  }
+}
+
+/** By rounds; `costs` has none, one and two followers. */
+function moreForEach(costs: readonly (readonly Cost[])[], followers: number): number[] {
+  const [none, some] = [costs[0]!, costs[followers]!]
+  return none.map((cost, round) => (ofFirst(some[round]!) - ofFirst(cost)) / followers)
+}
+
+function printRange(title: string, figures: readonly number[]): void {
+  const [least, most] = [Math.min(...figures), Math.max(...figures)].map(figure => figure.toFixed(0))
+  print([title, '', median(figures), `${least} to ${most}`])
 }
 
 const COST_REPLICAS = [1, 2, 3]
@@ -273,7 +300,16 @@ function costOfLeader({ options, driver, cluster }: Bench, topic: string): Promi
   return costFor(pids, () => driver.run(produceJob(cluster.broker(LEADER).port, topic, paced(options))))
 }
 
-function costOfPipe({ options, driver, pipe }: Bench): Promise<Cost> {
+async function costOfPipe({ options, driver, pipe }: Bench, readers: number): Promise<Cost> {
+  const { append, tail } = pipe.ports
+  const reading = await Promise.all(Array.from({ length: readers }, () => startTailReader(tail)))
+  const produced = produceJob(append, 'pipe', { broker: false, ...paced(options) })
+  const figure = await costFor([pipe.pid], () => driver.run(produced))
+  for (const reader of reading) await reader.stop()
+  return figure
+}
+
+function costOfMemory({ options, driver, pipe }: Bench): Promise<Cost> {
   const { acks: _, ...job } = produceJob(pipe.ports.readMemory, 'pipe', { broker: false, ...paced(options) })
   const reads = { kind: 'fetch', readBytes: options.batch.batchBytes, fromOffset: 0, toOffset: 1 } as const
   return costFor([pipe.pid], () => driver.run({ ...job, ...reads, inFlight: 4 }))
