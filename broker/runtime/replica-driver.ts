@@ -9,7 +9,7 @@
 import { assert } from '../../client/protocol/assert.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type Offset } from '../../client/protocol/types.ts'
-import { type ProduceReply, type ReplicaEffect, type ReplicaEvent } from '../replica/events.ts'
+import { type ReplicaEffect, type ReplicaEvent } from '../replica/events.ts'
 import { Replica } from '../replica/replica.ts'
 import { type Retained } from '../slab.ts'
 import { type PartitionLog } from '../storage/partition-log.ts'
@@ -24,11 +24,11 @@ import {
   type FollowSpec,
   type IsrProposal,
   type LeadSpec,
-  type ProduceOutcome,
   type ReplicaFetch,
   type ReplicatedFrom,
 } from './partition-types.ts'
 import { type Waiter } from './purgatory.ts'
+import { ReplicaOutbox } from './replica-outbox.ts'
 import { RollSnapshots } from './roll-snapshots.ts'
 
 export type { ClusterServices } from './partition-types.ts'
@@ -46,10 +46,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   readonly replica: Replica<Reply>
   readonly storage: PartitionLog
   readonly waiters = new Set<Waiter>()
-  /** Followers' fetches: they wait for what is written, committed or not, and for the end of the leadership. */
   readonly replicaWaiters = new Set<Waiter>()
-  /** The epoch that it led in when followers were last woken, -1 for none. */
-  #epochToldToReplicas = -1
   /** For the queue of deadlines: a partition has one at most. */
   deadlineMs = Infinity
   heapIndex = -1
@@ -70,12 +67,9 @@ export class ReplicaDriver implements DiskWorker, Deadline {
   #isCutting = false
   /** Who owns the bytes that are being produced in this very call. */
   #owner: Retained | null = null
-  #outbox: ProduceReply<Reply>[] = []
-  #proposal: IsrProposal | null = null
-  #wakePending = false
+  readonly #outbox: ReplicaOutbox
   /** A segment was rolled, and is not written yet. */
   #sealed = false
-  #delivering = false
 
   constructor(options: DriverOptions) {
     this.#name = options.name
@@ -89,6 +83,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
       highWatermark: options.highWatermark,
       lagTimeMaxMs: () => options.services.cluster?.lagTimeMaxMs() ?? Infinity,
     })
+    this.#outbox = new ReplicaOutbox(this, options.services)
     this.follower = new FollowerLog(options.name, this, options.services)
   }
 
@@ -110,22 +105,31 @@ export class ReplicaDriver implements DiskWorker, Deadline {
 
   /** It leads, and its registration in the cluster has not run out. */
   get isServingLeader(): boolean {
-    return this.replica.isLeader && this.#isRegistered()
+    return this.replica.isLeader && this.isRegistered
+  }
+
+  get ledEpoch(): number {
+    const { isLeader, leaderEpoch } = this.replica
+    return isLeader && this.unavailable === null ? leaderEpoch : -1
+  }
+
+  get logStartOffset(): Offset {
+    return this.replica.log.logStartOffset
+  }
+
+  get isRegistered(): boolean {
+    const { cluster, clock } = this.#services
+    return cluster === null || cluster.servingUntilMs() > clock.monotonicMs()
   }
 
   #refusal(): ErrorCode | null {
     return this.unavailable ?? (this.isServingLeader ? null : ErrorCode.NOT_LEADER_OR_FOLLOWER)
   }
 
-  #isRegistered(): boolean {
-    const { cluster, clock } = this.#services
-    return cluster === null || cluster.servingUntilMs() > clock.monotonicMs()
-  }
-
   produce(records: Uint8Array, owner: Retained | null, acks: Acks, timeoutMs: number, reply: Reply): void {
     const refusal = this.#refusal()
     if (refusal !== null) {
-      reply(this.#outcome(refusal, 'the partition is not served by this broker', -1, -1))
+      this.#outbox.refuse(reply, refusal, 'the partition is not served by this broker')
       return
     }
     if (this.exchange !== null) {
@@ -140,7 +144,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     this.#owner = owner
     this.#append(reply, records, acks, timeoutMs, false)
     this.#owner = null
-    if (this.storage.pendingBytes >= EARLY_WRITE_BYTES && !this.#delivering) this.writePending()
+    if (this.storage.pendingBytes >= EARLY_WRITE_BYTES && !this.#outbox.isDelivering) this.writePending()
   }
 
   /** A batch of the broker's own; see `PartitionHost.append`. */
@@ -153,7 +157,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     if (error === ErrorCode.NONE) this.#followStorage()
     if (error !== ErrorCode.NONE || this.replica.log.logEndOffset !== baseOffset) {
       const message = 'records that this batch builds on are not in the log'
-      reply(this.#outcome(error === ErrorCode.NONE ? ErrorCode.KAFKA_STORAGE_ERROR : error, message, -1, -1))
+      this.#outbox.refuse(reply, error === ErrorCode.NONE ? ErrorCode.KAFKA_STORAGE_ERROR : error, message)
       return
     }
     this.#append(reply, records, -1, Infinity, true)
@@ -184,7 +188,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     } catch (error) {
       this.#services.fatal(asError(error))
     }
-    if (!this.#delivering) this.#deliver()
+    this.#outbox.deliver()
     this.follower.settle()
   }
 
@@ -225,7 +229,7 @@ export class ReplicaDriver implements DiskWorker, Deadline {
       this.#owner = null
     }
     if (batches.length === 0) this.step({ ...leader, records: null, active: this.storage.activeSegment })
-    if (this.storage.pendingBytes >= EARLY_WRITE_BYTES && !this.#delivering) this.writePending()
+    if (this.storage.pendingBytes >= EARLY_WRITE_BYTES && !this.#outbox.isDelivering) this.writePending()
   }
 
   /** See `PartitionHost.replicaFetched`, which has checked that it counts. */
@@ -368,8 +372,8 @@ export class ReplicaDriver implements DiskWorker, Deadline {
       return await this.#exchange.run(work)
     } finally {
       // The position of a follower is to be had again.
-      this.#wakePending = true
-      if (!this.#delivering) this.#deliver()
+      this.#outbox.wake()
+      this.#outbox.deliver()
     }
   }
 
@@ -499,15 +503,16 @@ export class ReplicaDriver implements DiskWorker, Deadline {
         this.#services.scheduler.sync(this)
         break
       case 'reply':
-        this.#outbox.push(effect)
+        this.#outbox.reply(effect)
         break
       case 'wake':
-        this.#wakePending = true
+        this.#outbox.wake()
         break
       case 'propose-isr': {
         const { topicId, partition } = this.#options
         const { isr, revision } = effect
-        this.#proposal = { topicId, partition, leaderEpoch: this.replica.leaderEpoch, revision, isr }
+        const { leaderEpoch } = this.replica
+        this.#outbox.propose({ topicId, partition, leaderEpoch, revision, isr })
         break
       }
       case 'set-timer':
@@ -530,68 +535,6 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     if (this.#writeScheduled || this.#writing !== null) return
     this.#writeScheduled = true
     this.#services.scheduler.write(this)
-  }
-
-  /**
-   * Tells those who asked, after the machine is at rest: an answer may lead to the next request in the same call, and
-   * that must not meet a half-done step.
-   */
-  #deliver(): void {
-    this.#delivering = true
-    try {
-      while (this.#outbox.length > 0 || this.#wakePending || this.#proposal !== null) {
-        const proposal = this.#proposal
-        this.#proposal = null
-        if (proposal !== null) this.#services.cluster?.proposeIsr(proposal)
-        if (this.#wakePending) {
-          this.#wakePending = false
-          for (const waiter of this.waiters) waiter.wake()
-          this.#wakeReplicas()
-        }
-        const outbox = this.#outbox
-        this.#outbox = []
-        for (const reply of outbox) this.#answer(reply)
-      }
-    } catch (error) {
-      this.#services.fatal(asError(error))
-    } finally {
-      this.#delivering = false
-    }
-  }
-
-  /** Not for every high watermark: only when it leads no longer, or in another epoch. */
-  #wakeReplicas(): void {
-    const { isLeader, leaderEpoch } = this.replica
-    const epoch = isLeader && this.unavailable === null ? leaderEpoch : -1
-    if (epoch === this.#epochToldToReplicas) return
-    this.#epochToldToReplicas = epoch
-    for (const waiter of this.replicaWaiters) waiter.wake()
-  }
-
-  #answer(reply: ProduceReply<Reply>): void {
-    if (this.#services.halted() && reply.error === ErrorCode.NONE) {
-      reply.token(this.#outcome(ErrorCode.KAFKA_STORAGE_ERROR, 'the broker stops: its disk failed', -1, -1))
-      return
-    }
-    if (reply.error === ErrorCode.NONE && !this.#isRegistered()) {
-      const why =
-        'the registration of this broker has run out: whether the records are committed another one decides'
-      reply.token(this.#outcome(ErrorCode.NOT_LEADER_OR_FOLLOWER, why, -1, -1))
-      return
-    }
-    const { error, message, baseOffset, logAppendTimeMs, recordErrors } = reply
-    const outcome = this.#outcome(error, message, baseOffset, logAppendTimeMs)
-    reply.token(recordErrors === undefined ? outcome : { ...outcome, recordErrors })
-  }
-
-  #outcome(
-    error: ErrorCode,
-    errorMessage: string | null,
-    baseOffset: number,
-    logAppendTimeMs: number,
-  ): ProduceOutcome {
-    const { logStartOffset } = this.replica.log
-    return { error, errorMessage, baseOffset, logAppendTimeMs, logStartOffset }
   }
 }
 
