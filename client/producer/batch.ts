@@ -47,6 +47,8 @@ export class ProducerBatch {
   /** Records that came by `enqueue`: nobody else waits for them, so `flush` reports their failure. */
   enqueuedCount = 0
   attempts = 0
+  /** An attempt under its present numbers had no answer, or one that does not rule out that it was stored. */
+  mayBeStored = false
   /** What stood in the way at the last attempt. */
   lastError: KafkaError | null = null
   producerId: ProducerId = NO_PRODUCER_ID

@@ -51,25 +51,45 @@ export function flushError(failed: { readonly error: KafkaError; readonly record
   })
 }
 
+const MAY_BE_STORED =
+  'They were sent, so they may have been stored all the same: sending them again may double them.'
+
+function recordsOf({ topic, partition, recordCount }: ProducerBatch): string {
+  const [records, were] = recordCount === 1 ? ['record', 'was'] : ['records', 'were']
+  return `${recordCount} ${records} for ${topic}-${partition} ${were} not acknowledged`
+}
+
+/** For a batch that stands behind one that ran out of time, and that the leader does not take by its old number. */
+export function inDoubt(batch: ProducerBatch, refusal: KafkaError | null): KafkaError {
+  return new KafkaError({
+    code: refusal?.code ?? 'OUT_OF_ORDER_SEQUENCE_NUMBER',
+    message:
+      `${recordsOf(batch)}: records before them had run out of time, and the new leader has none of them. ` +
+      MAY_BE_STORED,
+    retriable: true,
+    api: 'Produce',
+    broker: refusal?.broker,
+    topic: batch.topic,
+    partition: batch.partition,
+    cause: refusal ?? undefined,
+  })
+}
+
 /** For a batch that was not acknowledged within `deliveryTimeoutMs`. */
 export function deliveryTimeout(
   batch: ProducerBatch,
   blockedBy: KafkaError | null,
   nowMs: number,
 ): KafkaError {
-  const { topic, partition, recordCount, attempts } = batch
+  const { topic, partition, attempts } = batch
   const cause = batch.lastError ?? blockedBy
-  const fate =
-    attempts === 0
-      ? 'They were never sent.'
-      : 'They were sent, so they may have been stored all the same: sending them again may double them.'
+  const fate = attempts === 0 ? 'They were never sent.' : MAY_BE_STORED
   const why =
     cause === null ? 'The broker did not answer in time.' : `What stood in the way: ${cause.message}`
   return new KafkaError({
     code: 'DELIVERY_TIMEOUT',
     message:
-      `${recordCount} record${recordCount === 1 ? '' : 's'} for ${topic}-${partition} ${recordCount === 1 ? 'was' : 'were'} not ` +
-      `acknowledged within ` +
+      `${recordsOf(batch)} within ` +
       `${Math.round(nowMs - batch.createdMs)} ms and ${attempts} attempt${attempts === 1 ? '' : 's'}. ${fate} ${why}`,
     retriable: true,
     api: 'Produce',

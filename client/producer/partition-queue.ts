@@ -11,10 +11,15 @@
  *     wait:    until 4, 6 and 7 are answered too
  *     repeat:  [5] [6] [7], then go on with [8]
  *
- * A gap in the sequence remains where a batch was given up (it was refused for good, or ran out of time). The broker
- * then refuses the next one, the head of the queue, with OUT_OF_ORDER: so nothing behind the gap was stored, and all
- * undecided batches are numbered anew from 0 under the next epoch. Should the batch that was given up arrive late
- * after all, its old epoch fences it off. The epoch is per partition, because so is the broker's memory of it.
+ * A gap in the sequence remains where a batch was refused for good. The broker then refuses the next one, the head of
+ * the queue, with OUT_OF_ORDER: so nothing behind the gap was stored, and all undecided batches are numbered anew from
+ * 0 under the next epoch, which is per partition, because so is the broker's memory of it.
+ *
+ * Of a batch that ran out of time nobody knows whether it leaves a gap: the leader may have stored it and what came
+ * behind it, all uncommitted, while the next leader has none of it and refuses the same numbers; and then the first one
+ * may lead again, with all that it has. So nothing new is sent while there is such a doubt. What was sent already keeps
+ * its numbers: when one of those is stored, there was no gap; one that is refused may be with the other leader, and is
+ * given up in its turn. When none is left, the next epoch begins, and fences off what arrives late.
  */
 import { type KafkaError } from '../errors.ts'
 import { assert } from '../protocol/assert.ts'
@@ -30,7 +35,14 @@ export interface ProducerIdentity {
   readonly producerEpoch: ProducerEpoch
 }
 
-export type Verdict = 'delivered' | 'retry' | 'failed' | 'ignored'
+/**
+ * - `delivered`: it is stored
+ * - `retry`: it is sent again
+ * - `failed`: it was refused for good
+ * - `doubtful`: it cannot be sent again without the risk that it is stored twice
+ * - `ignored`: its fate was decided before
+ */
+export type Verdict = 'delivered' | 'retry' | 'failed' | 'doubtful' | 'ignored'
 
 export class PartitionQueue {
   readonly topic: string
@@ -56,6 +68,8 @@ export class PartitionQueue {
   /** A batch failed, and not all that were under way then have been answered. */
   #recovering = false
   #gap = false
+  /** Ordinal of the last batch that was given up and may have been stored all the same; -1: there is none. */
+  #doubtful = -1
   /**
    * Whether a batch was stored since the identity or the way changed. Until then one batch at a time: a broker that
    * does not know the producer (yet) takes any sequence, and would take the second where the first had failed.
@@ -123,7 +137,7 @@ export class PartitionQueue {
     if (this.needsIdentity(identity)) return null
     if (this.#flying === 0) this.#startOver(identity)
     for (const batch of this.#undecided) if (batch.state === 'waiting') return batch
-    if (this.#reach() >= this.#maxInFlight) return null
+    if (this.#doubtful >= 0 || this.#reach() >= this.#maxInFlight) return null
     if (this.#ready.length === 0 && this.openIsDue) this.seal()
     return this.#ready[0] ?? null
   }
@@ -153,6 +167,7 @@ export class PartitionQueue {
 
   #adopt(producerId: ProducerId, epoch: number): void {
     this.#gap = false
+    this.#doubtful = -1
     this.#proven = false
     this.#producerId = producerId
     this.#epoch = epoch
@@ -162,6 +177,7 @@ export class PartitionQueue {
 
   #number(batch: ProducerBatch): void {
     batch.ordinal = this.#nextOrdinal++
+    batch.mayBeStored = false
     batch.restamp(this.#producerId, this.#epoch as ProducerEpoch, this.#nextSequence)
     // Sequences wrap from 2^31-1 to 0.
     this.#nextSequence = (this.#nextSequence + batch.recordCount) & SEQUENCE_MASK
@@ -185,7 +201,7 @@ export class PartitionQueue {
 
   /**
    * The broker's answer to a batch under way, or null where there will be none (the connection broke, or the answer
-   * took too long): whether it was stored is then unknown. `ignored`: its fate was decided before.
+   * took too long): whether it was stored is then unknown.
    */
   answered(batch: ProducerBatch, errorCode: number | null): Verdict {
     this.#flying--
@@ -195,30 +211,54 @@ export class PartitionQueue {
     if (delivered) {
       this.#failures = 0
       if (!this.#recovering) this.#proven = true
+      // It was taken, so all before it were.
+      if (batch.ordinal >= this.#doubtful) this.#doubtful = -1
     } else {
       if (!this.#recovering) this.#failures++
       this.#recovering = true
       this.#proven = false
     }
-    if (batch.state === 'done') {
-      this.#remove(batch)
-      return 'ignored'
-    }
+    const verdict = this.#judge(batch, errorCode, delivered, isHead)
+    if (verdict === 'retry') batch.state = 'waiting'
+    else this.#remove(batch)
+    this.#endDoubt()
+    return verdict
+  }
+
+  #judge(batch: ProducerBatch, errorCode: number | null, delivered: boolean, isHead: boolean): Verdict {
+    if (batch.state === 'done') return 'ignored'
     if (delivered) {
-      this.#remove(batch)
       batch.state = 'ready'
       return 'delivered'
     }
     if (this.#idempotent && errorCode !== null && isSequenceError(errorCode)) {
-      if (isHead) this.#gap = true
-    } else if (errorCode !== null && !isRetriable(errorCode)) {
+      if (!isHead) return 'retry'
+      if (this.#doubtful >= 0 && batch.mayBeStored) {
+        this.#doubt(batch)
+        return 'doubtful'
+      }
+      this.#gap = true
+      return 'retry'
+    }
+    if (errorCode !== null && !isRetriable(errorCode)) {
       // Whether this leaves a gap, and who stands behind it, the broker will tell: batches before this one may be
       // stored already without our knowing, and must keep their numbers.
-      this.#remove(batch)
+      if (batch.mayBeStored) this.#doubt(batch)
       return 'failed'
     }
-    batch.state = 'waiting'
+    batch.mayBeStored = true
     return 'retry'
+  }
+
+  #doubt(batch: ProducerBatch): void {
+    if (this.#idempotent) this.#doubtful = Math.max(this.#doubtful, batch.ordinal)
+  }
+
+  /** Nothing has a number any more that a leader could know: the next one is of another epoch. */
+  #endDoubt(): void {
+    if (this.#doubtful < 0 || this.#undecided.length > 0) return
+    this.#doubtful = -1
+    this.#gap = true
   }
 
   /**
@@ -236,6 +276,8 @@ export class PartitionQueue {
   #takeOut(isOver: (batch: ProducerBatch) => boolean): ProducerBatch[] {
     const taken = this.#undecided.filter(batch => batch.state !== 'done' && isOver(batch))
     this.#undecided = this.#undecided.filter(batch => batch.state === 'flying' || !taken.includes(batch))
+    for (const batch of taken) if (batch.state === 'flying' || batch.mayBeStored) this.#doubt(batch)
+    this.#endDoubt()
     const ready = this.#ready.filter(isOver)
     if (ready.length > 0) this.#ready = this.#ready.filter(batch => !ready.includes(batch))
     const open = this.open !== null && isOver(this.open) ? [this.open] : []

@@ -15,6 +15,7 @@ import { type Input } from '../protocol/schema.ts'
 import { type TopicId, ZERO_TOPIC_ID } from '../protocol/types.ts'
 import { backoffMs } from '../retry.ts'
 import { type BatchOutcome, type ProducerBatch, type WireAcks } from './batch.ts'
+import { inDoubt } from './failures.ts'
 import { type IdentitySource } from './identity.ts'
 import { type PartitionQueue } from './partition-queue.ts'
 
@@ -357,6 +358,9 @@ export class Sender {
         break
       case 'failed':
         this.#settle(batch, { error, baseOffset: -1, logAppendTimeMs: null })
+        break
+      case 'doubtful':
+        this.#settle(batch, { error: inDoubt(batch, error), baseOffset: -1, logAppendTimeMs: null })
         break
       case 'retry':
         this.retries++

@@ -112,27 +112,97 @@ t.test('when the epochs of an id are used up, another id is waited for', async t
   t.same([batch.producerId, batch.producerEpoch, batch.baseSequence], [8n, 0, 0])
 })
 
+function expire(queue: PartitionQueue, nowMs: number): ProducerBatch[] {
+  const expired = queue.expire(nowMs)
+  for (const batch of expired) batch.settle({ error: null, baseOffset: -1, logAppendTimeMs: null })
+  return expired
+}
+
 t.test('what runs out of time while under way leaves with its answer', async t => {
   const queue = proven()
   const a = add(queue, 'a', 10)
   const b = add(queue, 'b', 100)
   sendOne(queue)
-  t.same(queue.expire(10), [a])
-  a.settle({ error: null, baseOffset: -1, logAppendTimeMs: null })
-  t.equal(sendOne(queue), b, 'others go on')
+  t.same(expire(queue, 10), [a])
+  t.equal(sendOne(queue), null, 'a number behind it may be taken by one leader, and missing for the next')
   t.equal(queue.answered(a, null), 'ignored')
-  t.equal(queue.answered(b, ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER), 'retry', 'the gap it left')
   t.equal(sendOne(queue), b)
+  t.same([b.producerEpoch, b.baseSequence], [1, 0], 'no leader can have it under another number')
   t.equal(queue.answered(b, ErrorCode.NONE), 'delivered')
   t.ok(queue.isEmpty)
 })
 
-/** What one broker remembers of the producer in one partition: as strict as Kafka's. */
+t.test('a late answer that it was stored after all leaves no gap', async t => {
+  const queue = proven()
+  const a = add(queue, 'a', 10)
+  const b = add(queue, 'b', 100)
+  sendOne(queue)
+  expire(queue, 10)
+  t.equal(queue.answered(a, ErrorCode.NONE), 'ignored')
+  t.equal(sendOne(queue), b)
+  t.same([b.producerEpoch, b.baseSequence], [0, 2])
+  t.equal(queue.epochBumps, 0)
+})
+
+t.test('behind a batch that was given up, those sent already keep their numbers', async t => {
+  const queue = proven()
+  const [a, b, c] = [add(queue, 'a', 10), add(queue, 'b', 100), add(queue, 'c', 100)]
+  sendOne(queue)
+  sendOne(queue)
+  queue.answered(a, null)
+  queue.answered(b, null)
+  t.same(expire(queue, 10), [a])
+
+  t.equal(sendOne(queue, 2), b)
+  t.same([b.producerEpoch, b.baseSequence], [0, 2], 'the old leader may have it by this number')
+  t.equal(sendOne(queue, 2), null)
+  t.equal(queue.answered(b, ErrorCode.NONE), 'delivered', 'then the one before it was stored too')
+  t.equal(sendOne(queue, 2), c)
+  t.same([c.producerEpoch, c.baseSequence], [0, 3])
+})
+
+t.test('behind a batch that was given up, one that a new leader lacks may be with the old one', async t => {
+  const queue = proven()
+  const [a, b, c] = [add(queue, 'a', 10), add(queue, 'b', 100), add(queue, 'c', 100)]
+  sendOne(queue)
+  sendOne(queue)
+  queue.answered(a, null)
+  queue.answered(b, null)
+  expire(queue, 10)
+  t.equal(sendOne(queue, 2), b)
+  t.equal(queue.answered(b, ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER), 'doubtful')
+  t.equal(sendOne(queue, 2), c)
+  t.same([c.producerEpoch, c.baseSequence], [1, 0])
+})
+
+t.test('behind a batch that was given up, one that was never taken goes on under a new epoch', async t => {
+  const queue = proven()
+  const [a, b] = [add(queue, 'a', 10), add(queue, 'b', 100)]
+  sendOne(queue)
+  sendOne(queue)
+  queue.answered(a, null)
+  queue.answered(b, ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER)
+  expire(queue, 10)
+  t.equal(sendOne(queue, 2), b)
+  t.equal(queue.answered(b, ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER), 'retry')
+  t.equal(sendOne(queue, 2), b)
+  t.same([b.producerEpoch, b.baseSequence], [1, 0])
+})
+
+/** The log of one replica, and what it remembers of the producer: as strict as Kafka's. */
 class Memory {
-  readonly log: string[] = []
+  log: string[] = []
   #epoch = -1
   #next = 0
   #last: number[] = []
+
+  /** Has what the leader has, and nothing else. */
+  follow(leader: Memory): void {
+    this.log = [...leader.log]
+    this.#epoch = leader.#epoch
+    this.#next = leader.#next
+    this.#last = [...leader.#last]
+  }
 
   append(batch: ProducerBatch, value: string): number {
     const { producerEpoch: epoch, baseSequence: base } = batch
@@ -159,6 +229,7 @@ type Step =
   | 'refuse'
   | 'reject'
   | 'expire'
+  | 'move'
 
 t.test(
   'whatever fails, each batch is stored at most once, in order, and none that was acknowledged is missing',
@@ -174,6 +245,7 @@ t.test(
           'refuse',
           'reject',
           'expire',
+          'move',
         ),
       ),
       { minLength: 20, maxLength: 120, size: 'max' },
@@ -181,7 +253,9 @@ t.test(
     fc.assert(
       fc.property(steps, script => {
         const queue = makeQueue()
-        const memory = new Memory()
+        // Both are in sync: what was acknowledged they have both, what was not may be with one of them.
+        const replicas = [new Memory(), new Memory()] as const
+        let leader: 0 | 1 = 0
         const names = new Map<ProducerBatch, string>()
         const acked: string[] = []
         let sent: { batch: ProducerBatch; name: string }[] = []
@@ -194,34 +268,40 @@ t.test(
           if (first === undefined) return
           const verdict = queue.answered(first.batch, code)
           if (verdict === 'delivered') acked.push(first.name)
-          if (verdict === 'delivered' || verdict === 'failed') settle(first.batch)
+          if (verdict !== 'retry' && verdict !== 'ignored') settle(first.batch)
         }
-        /** The broker handles the oldest request, which it reads in order. */
+        /** The leader handles the oldest request; they are read in order. */
         const handle = (): number | null =>
-          sent[0] === undefined ? null : memory.append(sent[0].batch, sent[0].name)
+          sent[0] === undefined ? null : replicas[leader].append(sent[0].batch, sent[0].name)
+        const sendAll = (): void => {
+          for (
+            let next = queue.next(0, leader, IDENTITY);
+            next !== null;
+            next = queue.next(0, leader, IDENTITY)
+          ) {
+            queue.sent(next, leader)
+            sent.push({ batch: next, name: names.get(next)! })
+          }
+        }
         const play = (step: Step): void => {
           switch (step) {
             case 'send': {
               const batch = add(queue, 'x', nowMs + (made % 3 === 0 ? 30 : 300))
               names.set(batch, String(made++))
-              for (
-                let next = queue.next(0, LEADER, IDENTITY);
-                next !== null;
-                next = queue.next(0, LEADER, IDENTITY)
-              ) {
-                queue.sent(next, LEADER)
-                sent.push({ batch: next, name: names.get(next)! })
-              }
+              sendAll()
               break
             }
-            case 'answer':
-              answer(handle())
+            case 'answer': {
+              const code = handle()
+              if (code === ErrorCode.NONE) replicas[leader === 0 ? 1 : 0].follow(replicas[leader])
+              answer(code)
               break
+            }
             case 'lose-answer':
             case 'lose-request': {
               // The connection breaks: some of what is under way was read before, nothing is answered.
               const read = step === 'lose-answer' ? sent.length : 0
-              for (const { batch, name } of sent.slice(0, read)) memory.append(batch, name)
+              for (const { batch, name } of sent.slice(0, read)) replicas[leader].append(batch, name)
               while (sent.length > 0) answer(null)
               break
             }
@@ -239,6 +319,10 @@ t.test(
               nowMs += 31
               for (const batch of queue.expire(nowMs)) settle(batch)
               break
+            case 'move':
+              while (sent.length > 0) answer(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+              leader = leader === 0 ? 1 : 0
+              break
             default:
               step satisfies never
           }
@@ -247,22 +331,16 @@ t.test(
         sent = sent.slice()
         for (let count = 0; count < 2000 && (sent.length > 0 || queue.hasUnsent); count++) {
           while (sent.length > 0) play('answer')
-          for (
-            let next = queue.next(0, LEADER, IDENTITY);
-            next !== null;
-            next = queue.next(0, LEADER, IDENTITY)
-          ) {
-            queue.sent(next, LEADER)
-            sent.push({ batch: next, name: names.get(next)! })
-          }
+          sendAll()
         }
-        const numbers = memory.log.map(Number)
+        const { log } = replicas[leader]
+        const numbers = log.map(Number)
         if (numbers.some((number, index) => index > 0 && number <= numbers[index - 1]!))
           throw new Error(`order: ${numbers}`)
-        for (const name of acked) if (!memory.log.includes(name)) throw new Error(`lost: ${name}`)
+        for (const name of acked) if (!log.includes(name)) throw new Error(`lost: ${name}`)
         if (!queue.isEmpty) throw new Error('the queue comes to its end')
       }),
-      { numRuns: 500 },
+      { numRuns: 5000 },
     )
   },
 )
