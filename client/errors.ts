@@ -15,7 +15,10 @@ export type ClientErrorCode =
   | 'CONNECTION_CLOSED'
   /** The broker did not answer in time, or an operation ran out of its time. */
   | 'TIMEOUT'
-  /** A record was not delivered within `deliveryTimeoutMs`; `cause` says what stood in the way. */
+  /**
+   * A record was not delivered within `deliveryTimeoutMs`, or was given up together with such a one; `cause` says what
+   * stood in the way.
+   */
   | 'DELIVERY_TIMEOUT'
   /** What was asked cannot work with these options, or with this state of the object. */
   | 'INVALID_OPTION'

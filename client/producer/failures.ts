@@ -62,7 +62,7 @@ function recordsOf({ topic, partition, recordCount }: ProducerBatch): string {
 /** For a batch that stands behind one that ran out of time, and that the leader does not take by its old number. */
 export function inDoubt(batch: ProducerBatch, refusal: KafkaError | null): KafkaError {
   return new KafkaError({
-    code: refusal?.code ?? 'OUT_OF_ORDER_SEQUENCE_NUMBER',
+    code: 'DELIVERY_TIMEOUT',
     message:
       `${recordsOf(batch)}: records before them had run out of time, and the new leader has none of them. ` +
       MAY_BE_STORED,
