@@ -10,6 +10,7 @@
 import { closeSync, fdatasync, openSync, readSync, writevSync } from 'node:fs'
 import { createServer, type Server, Socket } from 'node:net'
 import { crc32c } from '../client/protocol/crc32c.ts'
+import { FrameCounter } from './frame-counter.ts'
 import { ACK_BYTES, type PipeOptions, type PipePorts, READ_HEADER_BYTES } from './pipe-protocol.ts'
 
 const SLAB_BYTES = 4 << 20
@@ -285,29 +286,11 @@ class AppendPipe {
 /** Counts complete requests of a connection; their bytes are not looked at. */
 function requestCounter(onRequests: (count: number) => void): Receiver {
   const scratch = Buffer.allocUnsafeSlow(64 << 10)
-  let left = 0
-  let prefixBytes = 0
-  let prefix = 0
+  const frames = new FrameCounter()
   return {
     room: () => scratch,
     received: length => {
-      let at = 0
-      let requests = 0
-      while (at < length) {
-        if (left === 0) {
-          prefix = (prefix << 8) | scratch[at]!
-          at += 1
-          prefixBytes += 1
-          if (prefixBytes < PREFIX_BYTES) continue
-          left = prefix
-          prefixBytes = 0
-          prefix = 0
-        }
-        const take = Math.min(left, length - at)
-        at += take
-        left -= take
-        if (left === 0) requests += 1
-      }
+      const requests = frames.count(scratch, length)
       if (requests > 0) onRequests(requests)
     },
     closed: () => undefined,

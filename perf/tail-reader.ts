@@ -4,6 +4,7 @@
  * `ready` when it is connected and ends with its parent.
  */
 import { connect } from 'node:net'
+import { FrameCounter } from './frame-counter.ts'
 
 const PREFIX_BYTES = 4
 /** As long as a follower's Fetch request for one partition. */
@@ -13,30 +14,7 @@ const RECEIVE_BYTES = 512 << 10
 const request = Buffer.alloc(REQUEST_BYTES)
 request.writeInt32BE(REQUEST_BYTES - PREFIX_BYTES, 0)
 const buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES)
-const prefix = Buffer.alloc(PREFIX_BYTES)
-let prefixBytes = 0
-let left = 0
-
-/** Whether an answer ends with these bytes. */
-function endsAnswer(length: number): boolean {
-  let at = 0
-  let ended = false
-  while (at < length) {
-    if (left === 0) {
-      prefix[prefixBytes] = buffer[at]!
-      prefixBytes += 1
-      at += 1
-      if (prefixBytes < PREFIX_BYTES) continue
-      prefixBytes = 0
-      left = prefix.readInt32BE(0)
-    }
-    const take = Math.min(left, length - at)
-    left -= take
-    at += take
-    ended = left === 0
-  }
-  return ended
-}
+const answers = new FrameCounter()
 
 const socket = connect({
   host: '127.0.0.1',
@@ -45,7 +23,7 @@ const socket = connect({
   onread: {
     buffer,
     callback: length => {
-      if (endsAnswer(length)) socket.write(request)
+      if (answers.count(buffer, length) > 0) socket.write(request)
       return true
     },
   },
