@@ -4,6 +4,7 @@
  * controls, and under which term, is what the image says, and every write is bound to the term, so that a controller
  * that was replaced without knowing it changes nothing.
  */
+import { asError } from '../../client/protocol/assert.ts'
 import { type TopicId } from '../../client/protocol/types.ts'
 import { type BrokerConfig } from '../config/broker-config.ts'
 import { type PolicyOf } from '../controller/brokers.ts'
@@ -325,7 +326,7 @@ export class ControllerHost {
 
   #fail(error: unknown): void {
     if (this.#isClosed || (error instanceof MetaStoreError && error.code === 'CLOSED')) return
-    this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
+    this.#options.onFatal(asError(error))
   }
 }
 

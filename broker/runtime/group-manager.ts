@@ -3,6 +3,7 @@
  * hash of their id puts there. Finds the shard that a request is for, and sees to it that the topic is there and that
  * the shards hear of topics that come and go. What becomes of a group the pure room decides.
  */
+import { asError } from '../../client/protocol/assert.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type BrokerConfig } from '../config/broker-config.ts'
 import { type TopicImage } from '../controller/image.ts'
@@ -77,7 +78,7 @@ export class GroupManager {
         overridesOf: groupId => groupOverridesOf(metadata.image.groupConfigs(groupId).configs),
         compilePattern: pattern => patterns.compile(pattern),
       },
-      fatal: error => options.onFatal(error instanceof Error ? error : new Error(String(error))),
+      fatal: error => options.onFatal(asError(error)),
     }
   }
 

@@ -5,6 +5,7 @@
  * replicas of the former ISR alone.
  */
 
+import { asError } from '../../client/protocol/assert.ts'
 import { type PolicyOf } from '../controller/brokers.ts'
 import { decideIsr } from '../controller/in-sync.ts'
 import { type Condition, type ControllerRecord, MAX_STEP_SIZE, type Step } from '../controller/records.ts'
@@ -160,7 +161,7 @@ export class IsrWriter {
 
   #fail(error: unknown): void {
     if (this.#isClosed || (error instanceof MetaStoreError && error.code === 'CLOSED')) return
-    this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
+    this.#options.onFatal(asError(error))
   }
 }
 

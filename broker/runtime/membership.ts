@@ -6,6 +6,7 @@
  * A registration that was lost (the lease has run out, or somebody has ended it) is made anew, under a new epoch. Until
  * then, and until the controller has let the new one in, this broker leads nothing.
  */
+import { asError } from '../../client/protocol/assert.ts'
 import { decideShutdown, ledBy } from '../controller/brokers.ts'
 import { type BrokerEndpoint, type ControllerRecord, type Step } from '../controller/records.ts'
 import { type Env, type TimerHandle } from '../env.ts'
@@ -348,7 +349,7 @@ export class Membership {
 
   #fail(error: unknown): void {
     if (this.#isClosed || (error instanceof MetaStoreError && error.code === 'CLOSED')) return
-    this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
+    this.#options.onFatal(asError(error))
   }
 }
 

@@ -6,7 +6,7 @@
  * fails ends the broker: the system may have dropped what it could not write, and only a restart that reads the files
  * again tells what is there. From then on nothing is acknowledged, by any partition.
  */
-import { assert } from '../../client/protocol/assert.ts'
+import { asError, assert } from '../../client/protocol/assert.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type Offset } from '../../client/protocol/types.ts'
 import { type ReplicaEffect, type ReplicaEvent } from '../replica/events.ts'
@@ -536,8 +536,4 @@ export class ReplicaDriver implements DiskWorker, Deadline {
     this.#writeScheduled = true
     this.#services.scheduler.write(this)
   }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error))
 }

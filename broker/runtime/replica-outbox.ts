@@ -6,6 +6,7 @@
  * It decides nothing but what may not be said any more: a broker whose disk failed, or whose registration has run out,
  * tells nobody that records are committed.
  */
+import { asError } from '../../client/protocol/assert.ts'
 import { ErrorCode } from '../../client/protocol/errors.ts'
 import { type Offset } from '../../client/protocol/types.ts'
 import { type ProduceReply } from '../replica/events.ts'
@@ -81,7 +82,7 @@ export class ReplicaOutbox {
         for (const reply of replies) this.#answer(reply)
       }
     } catch (error) {
-      this.#services.fatal(error instanceof Error ? error : new Error(String(error)))
+      this.#services.fatal(asError(error))
     } finally {
       this.#isDelivering = false
     }

@@ -6,7 +6,7 @@
  * It must never let what a peer sends reach anybody but this connection, and never keep a request's memory beyond its
  * end. It knows nothing of topics, and has no timer of its own: the server looks at all connections in one tick.
  */
-import { AssertionError } from '../../client/protocol/assert.ts'
+import { AssertionError, asError } from '../../client/protocol/assert.ts'
 import { ProtocolError } from '../../client/protocol/errors.ts'
 import { type EncodedFrame, encodeResponse, type RequestHeader } from '../../client/protocol/frame.ts'
 import {
@@ -484,7 +484,7 @@ export class Connection implements Receiver, RequestHome {
     try {
       run()
     } catch (error) {
-      this.#host.fatal(error instanceof Error ? error : new Error(String(error)))
+      this.#host.fatal(asError(error))
     }
   }
 }

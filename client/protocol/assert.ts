@@ -18,3 +18,8 @@ export function assert(condition: unknown, message: string): asserts condition {
 export function unreachable(value: never): never {
   throw new AssertionError(`unexpected value: ${String(value)}`)
 }
+
+/** What was thrown, as an error: in JavaScript anything can be. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown))
+}

@@ -144,13 +144,19 @@ t.test('a late answer that it was stored after all leaves no gap', async t => {
   t.equal(queue.epochBumps, 0)
 })
 
-t.test('behind a batch that was given up, those sent already keep their numbers', async t => {
+/** Two batches were sent, and nobody knows whether they are stored; the first is over at 10. */
+function unanswered() {
   const queue = proven()
   const [a, b, c] = [add(queue, 'a', 10), add(queue, 'b', 100), add(queue, 'c', 100)]
   sendOne(queue)
   sendOne(queue)
   queue.answered(a, null)
   queue.answered(b, null)
+  return { queue, a, b, c }
+}
+
+t.test('behind a batch that was given up, those sent already keep their numbers', async t => {
+  const { queue, a, b, c } = unanswered()
   t.same(expire(queue, 10), [a])
 
   t.equal(sendOne(queue, 2), b)
@@ -162,12 +168,7 @@ t.test('behind a batch that was given up, those sent already keep their numbers'
 })
 
 t.test('behind a batch that was given up, one that a new leader lacks may be with the old one', async t => {
-  const queue = proven()
-  const [a, b, c] = [add(queue, 'a', 10), add(queue, 'b', 100), add(queue, 'c', 100)]
-  sendOne(queue)
-  sendOne(queue)
-  queue.answered(a, null)
-  queue.answered(b, null)
+  const { queue, b, c } = unanswered()
   expire(queue, 10)
   t.equal(sendOne(queue, 2), b)
   t.equal(queue.answered(b, ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER), 'doubtful')
