@@ -258,6 +258,8 @@ function check(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(message)
 }
 
+const APPEND: Step = { do: 'append', count: 1, size: 0, time: 0 }
+
 t.test('a log behaves as a list of batches, through restarts, crashes and a full disk', async t => {
   await fc.assert(
     fc.asyncProperty(
@@ -266,7 +268,12 @@ t.test('a log behaves as a list of batches, through restarts, crashes and a full
       fc.boolean(),
       (steps, tailCacheBytes, preallocate) => run(steps, tailCacheBytes, preallocate),
     ),
-    { numRuns: Number(process.env['RUNS'] ?? 1500), endOnFailure: false },
+    {
+      numRuns: Number(process.env['RUNS'] ?? 1500),
+      endOnFailure: false,
+      // Found so: a segment that is deleted before its first sync keeps the room that was preallocated.
+      examples: [[[APPEND, { do: 'roll' }, APPEND, { do: 'delete', where: 0.5 }], 0, true]],
+    },
   )
   t.pass('the model agrees')
 })

@@ -5,11 +5,14 @@ import { recordTimestamp } from '../../../broker/storage/segment.ts'
 import { TimeIndex } from '../../../broker/storage/time-index.ts'
 import { batchLastOffset, forEachBatch } from '../../../client/protocol/batch.ts'
 
-/** Checks the index files of a folder as Kafka's dump tool does: every entry tells the truth about the log. */
+/**
+ * Checks the index files of a folder as Kafka's dump tool does: every entry tells the truth about the log. What waits to
+ * be removed is read by nobody: a segment that went before its first sync has not been trimmed.
+ */
 export async function verifyIndexes(disk: Disk, directory: string): Promise<void> {
   for (const { name } of await disk.list(directory)) {
     const file = parseFileName(name)
-    if (file === null || file.suffix !== '.log') continue
+    if (file === null || file.suffix !== '.log' || file.mark !== '') continue
     const log = await disk.readFile(`${directory}/${name}`)
     const lastOffsets = new Map<number, number>()
     const timestamps = new Map<number, number>()
