@@ -10,7 +10,7 @@ t.test(
       keys: 3000,
       valueBytes: 1024,
       segmentBytes: 1024 * 1024,
-      kills: 20,
+      kills: 12,
       maxUptimeMs: 150,
       measures: false,
       baselineMs: 0,
