@@ -266,8 +266,7 @@ export class MemoryDisk implements Disk {
   }
 
   async lock(path: string): Promise<() => Promise<void>> {
-    if (this.#state.locks.has(path))
-      throw new DiskError('LOCKED', path, 'the data folder is in use by this process')
+    if (this.#state.locks.has(path)) throw new DiskError('LOCKED', path, 'locked by this process')
     this.#state.locks.add(path)
     const { life } = this.#state
     return async () => {

@@ -125,11 +125,7 @@ class NodeDisk implements Disk {
         if (stale === null || attempt > 2) {
           const holder = (await this.#lockContent(lockPath)).split(' ')[0]
           const who = holder ? `process ${holder}` : 'another process'
-          throw new DiskError(
-            'LOCKED',
-            path,
-            `the data folder is in use by ${who}: stop it, or take another folder`,
-          )
+          throw new DiskError('LOCKED', path, `locked by ${who}`)
         }
         await this.#removeStaleLock(lockPath, stale)
       }

@@ -144,7 +144,7 @@ async function lock(options: DataFolderOptions): Promise<() => Promise<void>> {
     if (!(error instanceof DiskError) || error.code !== 'LOCKED') throw error
     throw new DataFolderError(
       'DATA_FOLDER_LOCKED',
-      `The data folder ${options.path} is in use by another process (${error.message}). ` +
+      `The data folder is in use: ${error.message}. ` +
         'Two brokers on one folder would destroy it: stop the other one, or give this one its own folder.',
       error,
     )
